@@ -1,0 +1,3 @@
+"""RL post-training for language models and rankers."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,54 @@
+"""The exceptions of rlpost, as one tree. Each takes one sentence, so that it survives a trip between processes.
+
+RlpostError
+  UserError        bad input: the sentence names the value and the remedy; the CLI exits with 2
+  EngineError      the rollout engine failed or returned something impossible
+  RewardError      a scorer failed (a wrong answer is data, a broken scorer is an error)
+  QueueError       a queue call missed its deadline or broke the protocol
+  TrainingError    the run must stop: non-finite loss, failed canary, failure budget spent
+  CheckpointError  a checkpoint is missing, incomplete or of another run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class RlpostError(Exception):
+    """Base of everything rlpost raises on purpose."""
+
+
+class UserError(RlpostError, ValueError):
+    """Bad input from the person who started the command."""
+
+
+class EngineError(RlpostError, RuntimeError):
+    """The rollout engine failed."""
+
+
+class RewardError(RlpostError, RuntimeError):
+    """A scorer failed."""
+
+
+class QueueError(RlpostError, RuntimeError):
+    """A queue call missed its deadline or broke the protocol."""
+
+
+class TrainingError(RlpostError, RuntimeError):
+    """The run must stop; the last good checkpoint is intact."""
+
+
+class CheckpointError(RlpostError, RuntimeError):
+    """A checkpoint cannot be used."""
+
+
+@contextmanager
+def boundary(error: type[RlpostError], doing: str) -> Iterator[None]:
+    """Turn any foreign exception raised inside into ``error``, saying what was being done."""
+    try:
+        yield
+    except RlpostError:
+        raise
+    except Exception as exc:
+        raise error(f"{doing}: {type(exc).__name__}: {exc}") from exc

@@ -1,0 +1,80 @@
+"""The seams of the system: what a rollout engine, a reward, a task and a learner must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Score
+
+
+class Engine(Protocol):
+    """Samples from the policy. Holds one version of the weights at a time."""
+
+    @property
+    def version(self) -> int:
+        """Version of the weights that the next token will be sampled with; 0 is the model before RL."""
+        ...
+
+    def generate(
+        self, prompts_P: Sequence[Prompt], *, seeds_P_G: Sequence[Sequence[int]], sampling: Sampling
+    ) -> list[list[Completion]]:
+        """``len(seeds_P_G[p])`` completions of prompt ``p``, one per seed, in order.
+
+        Raises EngineError when the engine fails, UserError when a prompt does not fit the context.
+        """
+        ...
+
+    def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> list[float]:
+        """Log-probability (temperature 1) of each completion token under the current weights."""
+        ...
+
+    def load(self, policy: PolicyRef) -> None:
+        """Switch to a published policy. Names, shapes and finiteness are checked before anything changes."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Reward(Protocol):
+    """Judges one completion. A wrong answer is a low score; only a broken scorer raises (RewardError)."""
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score: ...
+
+
+class PromptSource(Protocol):
+    """The training prompts: an endless, seeded, addressable stream."""
+
+    def prompt(self, index: int) -> Prompt:
+        """Prompt number ``index`` of the stream; equal for equal (seed, index) on any machine layout."""
+        ...
+
+    def epoch(self, index: int) -> int: ...
+
+
+class Learner(Protocol):
+    """Owns the trained weights."""
+
+    @property
+    def version(self) -> int:
+        """Number of optimizer steps taken."""
+        ...
+
+    def step(self, groups: Sequence[Group]) -> Mapping[str, float]:
+        """One optimizer step on complete groups; ``version`` grows by one. TrainingError on a non-finite loss."""
+        ...
+
+    def publish(self, root: Path) -> PolicyRef:
+        """Write the current weights as ``root/policy-v{version}`` (atomic, never overwritten)."""
+        ...
+
+    def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> list[float]:
+        """Log-probability (temperature 1) of each completion token under the current weights."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Weights, optimizer, schedule and random state, into an existing empty folder."""
+        ...
+
+    def restore(self, path: Path) -> None: ...

@@ -1,0 +1,1 @@
+"""Ray actors of an rlpost run: shells around classes that are tested without Ray."""
