@@ -1,0 +1,113 @@
+"""The synchronous training loop on one screen: the specification that ``workers`` distributes.
+
+    prompts -> engine @ version v -> rollouts -> reward -> groups -> learner -> adapter v+1 -> engine
+
+``workers.driver`` runs the same functions in other processes; with ``max_lag: 0`` it reproduces this loop bit for bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlpost.errors import RewardError, boundary
+from rlpost.ports import Engine, Learner, PromptSource, Reward
+from rlpost.seeding import sampling_seeds
+from rlpost.types import Completion, Group, GroupKey, Prompt, Rollout, Sampling, Ticket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The numbers of a run that every layout needs."""
+
+    run_id: str
+    seed: int
+    steps: int
+    groups_per_step: int
+    group_size: int
+    prompts_per_call: int
+    """Prompts of one engine call. Part of the plan because an engine's rounding may depend on its batch."""
+    sampling: Sampling
+    policies: Path
+    """Folder of the published ``policy-v{N}`` adapters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """What an observer learns about one finished step."""
+
+    step: int
+    """1 for the first: the learner's version after the step."""
+    groups: tuple[Group, ...]
+    metrics: Mapping[str, float]
+
+
+def train(
+    *,
+    plan: Plan,
+    source: PromptSource,
+    engine: Engine,
+    reward: Reward,
+    learner: Learner,
+    observe: Callable[[StepRecord], None],
+) -> None:
+    """Run steps ``learner.version .. plan.steps``; everything that can go wrong raises."""
+    engine.load(learner.publish(plan.policies))
+    while learner.version < plan.steps:
+        tickets = tickets_of_step(learner.version, plan, source)
+        groups = [
+            group
+            for chunk in chunks(tickets, plan.prompts_per_call)
+            for group in collect(chunk, plan=plan, engine=engine, reward=reward)
+        ]
+        metrics = learner.step(groups)
+        engine.load(learner.publish(plan.policies))
+        observe(StepRecord(step=learner.version, groups=tuple(groups), metrics=metrics))
+
+
+def tickets_of_step(step: int, plan: Plan, source: PromptSource) -> list[Ticket]:
+    """The tickets that a synchronous run trains on in step ``step`` (0-based)."""
+    first = step * plan.groups_per_step
+    return [ticket_at(first + i, plan, source) for i in range(plan.groups_per_step)]
+
+
+def ticket_at(index: int, plan: Plan, source: PromptSource, *, attempt: int = 0) -> Ticket:
+    """Ticket number ``index`` of the run's prompt stream."""
+    prompt = source.prompt(index)
+    key = GroupKey(plan.run_id, source.epoch(index), prompt.id, attempt)
+    return Ticket(index=index, key=key, prompt=prompt)
+
+
+def chunks(tickets: Sequence[Ticket], size: int) -> Iterator[Sequence[Ticket]]:
+    """Consecutive slices of ``tickets``: one engine call each."""
+    for start in range(0, len(tickets), size):
+        yield tickets[start : start + size]
+
+
+def collect(
+    tickets: Sequence[Ticket], *, plan: Plan, engine: Engine, reward: Reward
+) -> list[Group]:
+    """Sample and score ``plan.group_size`` siblings for each ticket, in ticket order."""
+    completions_P_G = sample(tickets, plan=plan, engine=engine)
+    return [
+        Group(ticket=ticket, rollouts=scored(ticket.prompt, completions_G, reward))
+        for ticket, completions_G in zip(tickets, completions_P_G, strict=True)
+    ]
+
+
+def sample(tickets: Sequence[Ticket], *, plan: Plan, engine: Engine) -> list[list[Completion]]:
+    """One engine call: ``plan.group_size`` completions for each ticket, seeded by address."""
+    return engine.generate(
+        [ticket.prompt for ticket in tickets],
+        seeds_P_G=[sampling_seeds(plan.seed, t.key, plan.group_size) for t in tickets],
+        sampling=plan.sampling,
+    )
+
+
+def scored(
+    prompt: Prompt, completions_G: Sequence[Completion], reward: Reward
+) -> tuple[Rollout, ...]:
+    """Score siblings; whatever a scorer raises becomes a RewardError that names the prompt."""
+    with boundary(RewardError, f"reward of prompt {prompt.id!r}"):
+        return tuple(Rollout(completion=c, score=reward(prompt, c)) for c in completions_G)
