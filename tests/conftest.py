@@ -1,0 +1,31 @@
+"""Order of the tests (fast ones first) and what is skipped where a part is not installed."""
+
+import importlib.util
+import os
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+COST = ("slow", "ray", "vllm", "gpu")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by cost, keeping the order inside a class; skip what this machine cannot run."""
+    items.sort(key=lambda item: sum(item.get_closest_marker(mark) is not None for mark in COST))
+    lacks_vllm = importlib.util.find_spec("vllm") is None
+    for item in items:
+        if lacks_vllm and item.get_closest_marker("vllm"):
+            item.add_marker(pytest.mark.skip(reason="vLLM is not installed"))
+        if item.get_closest_marker("gpu") and not cuda():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+def cuda() -> bool:
+    """Whether torch sees a CUDA device; imports torch, so asked for marked tests only."""
+    import torch
+
+    return torch.cuda.is_available()
