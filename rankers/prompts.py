@@ -1,0 +1,153 @@
+"""The texts shown to a listwise ranker, and what keeps passages from forging their structure."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+Message = dict[str, str]
+"""One chat turn: ``{"role": ..., "content": ...}``, the shape chat templates take."""
+
+Template = Literal["compact", "rank_zephyr", "rankgpt"]
+
+_OPEN, _CLOSE = r"[\[\uff3b\u3010]", r"[\]\uff3d\u3011]"
+_IDENTIFIER = re.compile(rf"{_OPEN}(\s*(?:\d+|[A-Z])\s*){_CLOSE}")
+_INSTRUCTION = re.compile(rf"{_OPEN}(\s*/?\s*(?:INST|TOOL_CALLS|AVAILABLE_TOOLS)\s*){_CLOSE}", re.I)
+_TAG_NAMES = "think|thinking|answer|reasoning|tool_call|tool_response|s|bos|eos|pad|unk|mask"
+_TURN_NAMES = "start_of_turn|end_of_turn|start_of_text|end_of_text|start_header_id|end_header_id"
+_TAG = re.compile(rf"<(\s*/?\s*(?:{_TAG_NAMES}|{_TURN_NAMES}|\|?eot_id\|?)\s*)>", re.I)
+_SYSTEM = re.compile(r"<<(\s*/?\s*SYS\s*)>>", re.I)
+
+
+def one_line(text: str) -> str:
+    """Every run of Unicode white space becomes one space: a passage cannot start a new line."""
+    return " ".join(text.split())
+
+
+def neutralise(text: str) -> str:
+    """Rewrite ``text`` on one line, without anything that reads as structure of a prompt.
+
+    ``[3]`` becomes ``(3)``; think, answer and turn tags lose their angle brackets; the delimiters
+    of control tokens (``<|...|>``) are broken by a space. Characters are replaced one by one or
+    parted, never removed: a removal could join its neighbours into a new token. Idempotent.
+    """
+    text = one_line(text)
+    for bar in "|\uff5c":  # the second is DeepSeek's
+        text = text.replace(f"<{bar}", f"< {bar}").replace(f"{bar}>", f"{bar} >")
+    text = _SYSTEM.sub(r"((\1))", text)
+    for pattern in (_TAG, _IDENTIFIER, _INSTRUCTION):
+        text = pattern.sub(r"(\1)", text)
+    return text
+
+
+class Tokenizer(Protocol):
+    """The part of a fast Hugging Face tokenizer that cutting needs."""
+
+    def __call__(
+        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
+    ) -> Mapping[str, Any]: ...
+
+
+def cut(text: str, tokenizer: Tokenizer, max_tokens: int) -> str:
+    """The longest prefix of ``text``, ending between tokens, of at most ``max_tokens`` tokens.
+
+    Call it on passages, before they enter a template: the template itself is never cut.
+    """
+    if max_tokens < 1:
+        raise ValueError(f"max_tokens must be >= 1, got {max_tokens}")
+    keep = max_tokens
+    while True:
+        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
+            "offset_mapping"
+        ]
+        if len(offsets) <= max_tokens:
+            return text
+        # A prefix may tokenize into more tokens than it had inside the whole: then keep fewer.
+        text = text[: offsets[keep - 1][1]].rstrip() if keep else ""
+        keep -= 1
+
+
+def _compact(query: str, passages: Sequence[str]) -> list[Message]:
+    # The query first and each label after its passage: what a small causal model has to look up
+    # is then always behind it and near.
+    lines = [f"Query: {query}"]
+    lines += [f"{passage} [{i}]" for i, passage in enumerate(passages, 1)]
+    return [_user("\n".join([*lines, "Ranking:"]))]
+
+
+def _rank_zephyr(query: str, passages: Sequence[str]) -> list[Message]:
+    num = len(passages)
+    listed = "\n".join(f"[{i}] {passage}" for i, passage in enumerate(passages, 1))
+    return [
+        _system(
+            "You are RankLLM, an intelligent assistant that can rank passages based on their "
+            "relevancy to the query"
+        ),
+        _user(
+            f"I will provide you with {num} passages, each indicated by a numerical identifier []. "
+            f"Rank the passages based on their relevance to the search query: {query}.\n"
+            f"{listed}\n"
+            f"Search Query: {query}.\n"
+            f"Rank the {num} passages above based on their relevance to the search query. All the "
+            "passages should be included and listed using identifiers, in descending order of "
+            "relevance. The output format should be [] > [], e.g., [2] > [1], Answer concisely and "
+            "directly and only respond with the ranking results, do not say any word or explain."
+        ),
+    ]
+
+
+def _rankgpt(query: str, passages: Sequence[str]) -> list[Message]:
+    num = len(passages)
+    turns = [
+        _system(
+            "You are RankGPT, an intelligent assistant that can rank passages based on their "
+            "relevancy to the query."
+        ),
+        _user(
+            f"I will provide you with {num} passages, each indicated by number identifier []. \n"
+            f"Rank the passages based on their relevance to query: {query}."
+        ),
+        _assistant("Okay, please provide the passages."),
+    ]
+    for i, passage in enumerate(passages, 1):
+        turns += [_user(f"[{i}] {passage}"), _assistant(f"Received passage [{i}].")]
+    turns.append(
+        _user(
+            f"Search Query: {query}. \nRank the {num} passages above based on their relevance to "
+            "the search query. The passages should be listed in descending order using "
+            "identifiers. The most relevant passages should be listed first. The output format "
+            "should be [] > [], e.g., [1] > [2]. Only response the ranking results, do not say any "
+            "word or explain."
+        )
+    )
+    return turns
+
+
+TEMPLATES: Mapping[Template, Callable[[str, Sequence[str]], list[Message]]] = {
+    "compact": _compact,
+    "rank_zephyr": _rank_zephyr,  # castorini/rank_llm, arXiv 2312.02724: one turn
+    "rankgpt": _rankgpt,  # arXiv 2304.09542: one turn per passage
+}
+
+
+def listwise_messages(
+    query: str, passages: Sequence[str], *, template: Template = "compact"
+) -> list[Message]:
+    """The chat turns that ask for a permutation of ``passages`` (texts, already cut to size)."""
+    return TEMPLATES[template](neutralise(query), [neutralise(passage) for passage in passages])
+
+
+def listwise_answer(order: Sequence[int]) -> str:
+    """The answer that ranks by ``order`` (0-based, best first): ``(1, 0)`` -> ``[2] > [1]``."""
+    return " > ".join(f"[{i + 1}]" for i in order)
+
+
+def _system(content: str) -> Message:
+    return {"role": "system", "content": content}
+
+
+def _user(content: str) -> Message:
+    return {"role": "user", "content": content}
+
+
+def _assistant(content: str) -> Message:
+    return {"role": "assistant", "content": content}

@@ -1,0 +1,54 @@
+"""Text files: tolerant reading (gzip, BOM, CRLF) that names what is broken; atomic writing."""
+
+import gzip
+import os
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from rankers.errors import DataError
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Line number (from 1) and text of every line that is not blank, without line ends and BOM.
+
+    Raises DataError where the file is missing, not UTF-8, or a truncated gzip.
+    """
+    number = 0
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            for number, raw in enumerate(file, 1):
+                line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                if line.strip():
+                    yield number, line
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}:{number}: not UTF-8 ({error.reason}): convert the file") from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}:{number}: broken gzip ({error}): fetch the file again") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def first_existing(folder: Path, *names: str) -> Path:
+    """The first of ``names`` that is a file in ``folder``."""
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise DataError(f"{folder} has no {names[0]}: it must hold one of {', '.join(names)}")
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """Write all lines or nothing: a temporary file in the same folder, then a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    partial = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.chmod(0o644)  # mkstemp makes it private
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""TREC files: qrels and runs, read strictly and written so that all evaluators agree on the order.
+
+trec_eval ignores the rank column, reads scores as 32-bit floats and breaks ties by document id,
+descending; other tools break them ascending. Runs written here have strictly decreasing 32-bit
+scores, so none of them has a tie to break.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rankers.errors import DataError
+from rankers.textfiles import numbered_lines, write_lines
+from rankers.types import Qrels, Run, ScoredDoc
+
+
+class Judgement(NamedTuple):
+    """One line of a qrels file."""
+
+    number: int
+    """Line number, from 1."""
+    query_id: str
+    doc_id: str
+    relevance: int
+
+
+def read_judgements(path: Path) -> Iterator[Judgement]:
+    """The lines of a qrels file: ``query doc relevance`` with or without BEIR's header, or TREC's
+    ``query iteration doc relevance``.
+
+    Raises DataError on an empty file, a malformed line and a document judged twice for a query.
+    """
+    seen: set[tuple[str, str]] = set()
+    for number, line in numbered_lines(path):
+        where = f"{path}:{number}"
+        fields = line.split()
+        if len(fields) not in (3, 4):
+            raise DataError(
+                f"{where}: expected 'query doc relevance', got {line[:60]!r}: ids hold no spaces"
+            )
+        query_id, doc_id, grade = fields[0], fields[-2], fields[-1]
+        try:
+            relevance = int(grade)
+        except ValueError:
+            if not seen and grade.lower() in ("score", "relevance", "rel", "label"):
+                continue  # a header
+            raise DataError(f"{where}: relevance must be a whole number, got {grade!r}") from None
+        if (query_id, doc_id) in seen:
+            raise DataError(f"{where}: document {doc_id!r} is judged twice for query {query_id!r}")
+        seen.add((query_id, doc_id))
+        yield Judgement(number, query_id, doc_id, relevance)
+    if not seen:
+        raise DataError(f"{path} is empty: it must judge at least one document")
+
+
+def read_qrels(path: Path) -> dict[str, dict[str, int]]:
+    """Query id -> document id -> relevance. Raises DataError as ``read_judgements`` does."""
+    qrels: dict[str, dict[str, int]] = {}
+    for line in read_judgements(path):
+        qrels.setdefault(line.query_id, {})[line.doc_id] = line.relevance
+    return qrels
+
+
+def write_qrels(path: Path, qrels: Qrels) -> None:
+    """Write TREC qrels; the file appears whole or not at all."""
+    write_lines(
+        path, (f"{q} 0 {d} {rel}" for q, gains in qrels.items() for d, rel in gains.items())
+    )
+
+
+def read_run(path: Path) -> dict[str, list[ScoredDoc]]:
+    """Read ``query Q0 doc rank score tag`` lines into lists in trec_eval's order.
+
+    That is: by score as a 32-bit float, descending, then by document id, descending, whatever the
+    rank column says. Raises DataError on an empty file, a malformed line, a score that is not a
+    finite number, and a document listed twice for a query.
+    """
+    run: dict[str, dict[str, float]] = {}
+    for number, line in numbered_lines(path):
+        where = f"{path}:{number}"
+        fields = line.split()
+        if len(fields) != 6:
+            raise DataError(
+                f"{where}: expected 'query Q0 doc rank score tag', got {line[:60]!r}: "
+                "ids hold no spaces"
+            )
+        query_id, _, doc_id, _, text, _ = fields
+        try:
+            score = float(text)
+        except ValueError:
+            raise DataError(f"{where}: score must be a number, got {text!r}") from None
+        if not math.isfinite(score):
+            raise DataError(f"{where}: score of document {doc_id!r} must be finite, got {text}")
+        docs = run.setdefault(query_id, {})
+        if doc_id in docs:
+            raise DataError(f"{where}: document {doc_id!r} is listed twice for query {query_id!r}")
+        docs[doc_id] = score
+    if not run:
+        raise DataError(f"{path} is empty: a run must hold at least one line")
+    return {query_id: _in_trec_order(docs) for query_id, docs in run.items()}
+
+
+def write_run(path: Path, run: Run, *, tag: str) -> None:
+    """Write a run so that every evaluator ranks as the lists do; whole or not at all.
+
+    Scores are kept where they already decrease strictly as 32-bit floats; elsewhere each is
+    lowered to the next 32-bit float below its predecessor. Raises DataError on a document listed
+    twice, on a score that is not finite, and on a tag or an id with spaces.
+    """
+    if len(tag.split()) != 1:
+        raise DataError(f"the tag of a run must be one word, got {tag!r}")
+    write_lines(path, [line for query_id in run for line in _lines(query_id, run[query_id], tag)])
+
+
+def _lines(query_id: str, docs: Sequence[ScoredDoc], tag: str) -> Iterator[str]:
+    if len({doc.id for doc in docs}) < len(docs):
+        raise DataError(f"query {query_id!r}: the run lists a document twice")
+    scores = decreasing_float32([doc.score for doc in docs])
+    for rank, (doc, score) in enumerate(zip(docs, scores, strict=True), 1):
+        if len(f"{query_id} {doc.id}".split()) != 2:
+            raise DataError(f"ids must be one word each, got {query_id!r} and {doc.id!r}")
+        # 9 significant digits identify a 32-bit float.
+        yield f"{query_id} Q0 {doc.id} {rank} {score:.9g} {tag}"
+
+
+def decreasing_float32(scores: Sequence[float]) -> list[float]:
+    """``scores`` as 32-bit floats, lowered as little as needed to decrease strictly.
+
+    Raises DataError where a score is not finite in 32 bits.
+    """
+    lowered: list[float] = []
+    bound = np.float32(np.inf)
+    with np.errstate(over="ignore"):
+        rounded = np.asarray(scores, dtype=np.float64).astype(np.float32)
+    for score, original in zip(rounded, scores, strict=True):
+        if not np.isfinite(score):
+            raise DataError(f"scores must be finite as 32-bit floats, got {original}")
+        bound = min(score, np.nextafter(bound, np.float32(-np.inf)))
+        lowered.append(float(bound))
+    return lowered
+
+
+def _in_trec_order(docs: dict[str, float]) -> list[ScoredDoc]:
+    items = [(float(np.float32(score)), doc_id, score) for doc_id, score in docs.items()]
+    items.sort(reverse=True)
+    return [ScoredDoc(doc_id, score) for _, doc_id, score in items]
