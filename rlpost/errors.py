@@ -1,4 +1,5 @@
-"""The exceptions of rlpost, as one tree. Each takes one sentence, so that it survives a trip between processes.
+"""The exceptions of rlpost, as one tree. Each takes one sentence, so that it survives a trip
+between processes.
 
 RlpostError
   UserError        bad input: the sentence names the value and the remedy; the CLI exits with 2

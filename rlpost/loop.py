@@ -1,8 +1,10 @@
 """The synchronous training loop on one screen: the specification that ``workers`` distributes.
 
-    prompts -> engine @ version v -> rollouts -> reward -> groups -> learner -> adapter v+1 -> engine
+    prompts -> engine @ version v -> rollouts -> reward -> groups -> learner -> adapter v+1 ->
+    engine
 
-``workers.driver`` runs the same functions in other processes; with ``max_lag: 0`` it reproduces this loop bit for bit.
+``workers.driver`` runs the same functions in other processes; with ``max_lag: 0`` it reproduces
+this loop bit for bit.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ class Plan:
     groups_per_step: int
     group_size: int
     prompts_per_call: int
-    """Prompts of one engine call. Part of the plan because an engine's rounding may depend on its batch."""
+    """Prompts of one engine call. Part of the plan because an engine's rounding may depend on its
+    batch."""
     sampling: Sampling
     policies: Path
     """Folder of the published ``policy-v{N}`` adapters."""

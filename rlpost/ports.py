@@ -1,4 +1,5 @@
-"""The seams of the system: what a rollout engine, a reward, a task and a learner must be able to do."""
+"""The seams of the system: what a rollout engine, a reward, a task and a learner must be able to
+do."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ class Engine(Protocol):
 
     @property
     def version(self) -> int:
-        """Version of the weights that the next token will be sampled with; 0 is the model before RL."""
+        """Version of the weights that the next token will be sampled with; 0 is the model before
+        RL."""
         ...
 
     def generate(
@@ -31,14 +33,16 @@ class Engine(Protocol):
         ...
 
     def load(self, policy: PolicyRef) -> None:
-        """Switch to a published policy. Names, shapes and finiteness are checked before anything changes."""
+        """Switch to a published policy. Names, shapes and finiteness are checked before anything
+        changes."""
         ...
 
     def close(self) -> None: ...
 
 
 class Reward(Protocol):
-    """Judges one completion. A wrong answer is a low score; only a broken scorer raises (RewardError)."""
+    """Judges one completion. A wrong answer is a low score; only a broken scorer raises
+    (RewardError)."""
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score: ...
 
@@ -47,7 +51,8 @@ class PromptSource(Protocol):
     """The training prompts: an endless, seeded, addressable stream."""
 
     def prompt(self, index: int) -> Prompt:
-        """Prompt number ``index`` of the stream; equal for equal (seed, index) on any machine layout."""
+        """Prompt number ``index`` of the stream; equal for equal (seed, index) on any machine
+        layout."""
         ...
 
     def epoch(self, index: int) -> int: ...
@@ -62,7 +67,8 @@ class Learner(Protocol):
         ...
 
     def step(self, groups: Sequence[Group]) -> Mapping[str, float]:
-        """One optimizer step on complete groups; ``version`` grows by one. TrainingError on a non-finite loss."""
+        """One optimizer step on complete groups; ``version`` grows by one. TrainingError on a
+        non-finite loss."""
         ...
 
     def publish(self, root: Path) -> PolicyRef:

@@ -1,4 +1,5 @@
-"""Random seeds by address, so that any layout of workers samples the same tokens from the same policy."""
+"""Random seeds by address, so that any layout of workers samples the same tokens from the same
+policy."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ def seed_at(*address: object) -> int:
 
 
 def sampling_seeds(run_seed: int, key: GroupKey, group_size: int) -> list[int]:
-    """One seed per sibling of the group ``key``; the run's name is left out so that equal runs repeat."""
+    """One seed per sibling of the group ``key``; the run's name is left out so that equal runs
+    repeat."""
     return [
         seed_at(run_seed, key.epoch, key.prompt_id, key.attempt, sibling)
         for sibling in range(group_size)

@@ -1,7 +1,10 @@
-"""What travels between the stages of one RL step: Prompt -> Completion -> Rollout -> Group -> Sample.
+"""What travels between the stages of one RL step: Prompt -> Completion -> Rollout -> Group ->
+Sample.
 
-Everything here is frozen, plain and picklable (tuples, numbers, strings), so that a stage can run in another process.
-Axis suffixes: ``_P`` prompts of a step, ``_G`` siblings of a group, ``_T`` tokens of one completion.
+Everything here is frozen, plain and picklable (tuples, numbers, strings), so that a stage can run
+in another process.
+Axis suffixes: ``_P`` prompts of a step, ``_G`` siblings of a group, ``_T`` tokens of one
+completion.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ class GroupKey(NamedTuple):
     epoch: int
     prompt_id: str
     attempt: int
-    """0 for the first try; +1 each time the prompt is re-queued (stale, or its worker died too often)."""
+    """0 for the first try; +1 each time the prompt is re-queued (stale, or its worker died too
+    often)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +73,8 @@ class Completion:
     token_ids: tuple[int, ...]
     """Sampled tokens, the end-of-turn token included when it was sampled."""
     logprobs_T: tuple[float, ...]
-    """Natural-log probability of each token at the sampling distribution (after temperature), as the engine
+    """Natural-log probability of each token at the sampling distribution (after temperature), as
+    the engine
     that sampled it reported it; never recomputed."""
     versions_T: tuple[int, ...]
     """Policy version that sampled each token."""
@@ -135,7 +140,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRef:
-    """A published, immutable set of adapter weights: ``path`` holds a PEFT adapter folder and ``manifest.json``."""
+    """A published, immutable set of adapter weights: ``path`` holds a PEFT adapter folder and
+    ``manifest.json``."""
 
     version: int
     path: Path

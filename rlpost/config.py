@@ -1,0 +1,292 @@
+"""The one schema of a run: every key of ``configs/*.yaml``, its meaning and its bounds. Imports no
+torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from rlpost.config_source import explain, merge_overrides, read_yaml
+from rlpost.errors import UserError
+
+
+class Section(BaseModel):
+    """Frozen, closed to unknown keys; the string under a field is its help text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class LoraConfig(Section):
+    rank: int = Field(default=16, ge=1, le=512)
+    """Rank of every adapter matrix."""
+    alpha: float = Field(default=32.0, gt=0)
+    """The update is scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Only 0 keeps the learner's log-probabilities equal to the engine's."""
+    target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
+    """PEFT's choice of layers."""
+
+
+class WarmStartConfig(Section):
+    steps: int = Field(default=150, ge=0)
+    """SFT steps on listwise problems before RL; 0 starts RL from the model as it is."""
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Peak learning rate of the supervised steps."""
+    batch_size: int = Field(default=16, ge=1)
+    """Problems per supervised step."""
+
+
+class ModelConfig(Section):
+    path: str = "tiny-ranker"
+    """``tiny-ranker`` (shipped with the package), a local folder, or a hub id."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Dtype of the base weights in engine and learner; adapters are always trained in float32."""
+    max_length: int = Field(default=1024, ge=16)
+    """Longest prompt plus completion, in tokens."""
+    lora: LoraConfig = LoraConfig()
+    warm_start: WarmStartConfig = WarmStartConfig(steps=0)
+
+
+class DataConfig(Section):
+    path: str = "pydoc"
+    """``pydoc`` (docstrings of the running Python) or a BEIR folder: corpus.jsonl, queries.jsonl,
+    qrels/*.tsv."""
+    train_split: str = "train"
+    """Queries to train on."""
+    eval_split: str = "test"
+    """Queries to measure on, before and after; never trained on."""
+    eval_queries: int = Field(default=500, ge=2)
+    """At most this many held-out queries, chosen by the seed."""
+    first_stage: Literal["bm25", "bm25s"] = "bm25"
+    """``bm25`` is Lucene through Pyserini; ``bm25s`` needs no Java and is another
+    implementation."""
+
+
+class RerankTask(Section):
+    kind: Literal["rerank"] = "rerank"
+    """The policy orders the candidates of a query."""
+    candidates: int = Field(default=5, ge=2, le=100)
+    """First-stage candidates in one prompt, shuffled by the seed."""
+    template: Literal["compact", "rankgpt"] = "compact"
+    """Wording of the prompt; ``compact`` suits small models, ``rankgpt`` instructs general ones."""
+    passage_tokens: int = Field(default=32, ge=4)
+    """A longer passage is cut, never the template."""
+    query_tokens: int = Field(default=32, ge=4)
+    """A longer query is cut."""
+    measure_depth: int = Field(default=10, ge=1)
+    """The reward is nDCG at this depth of the produced order."""
+    format_weight: float = Field(default=0.1, ge=0, le=1)
+    """Reward = (1 - w) * nDCG + w * (the answer is one complete, well-formed ranking)."""
+
+
+class RolloutConfig(Section):
+    engine: Literal["vllm", "hf"] = "vllm"
+    """``hf`` is the slow reference."""
+    workers: int = Field(default=1, ge=1)
+    """Engines, each in an actor of its own."""
+    group_size: int = Field(default=8, ge=2)
+    """Completions per prompt; credit needs at least two."""
+    prompts_per_call: int = Field(default=4, ge=1)
+    """Prompts of one engine call."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Sampling temperature of rollouts; evaluation is greedy."""
+    max_new_tokens: int = Field(default=32, ge=1)
+    """Longest completion."""
+    sync: Literal["auto", "merged", "adapter"] = "auto"
+    """How weights reach vLLM: merged into the base (fast on CPU), or as an adapter; auto picks by
+    device."""
+    gpus_per_worker: float = Field(default=0, ge=0)
+    """GPUs that Ray reserves for each rollout worker."""
+    kv_cache_mb: int = Field(default=256, ge=16)
+    """Key-value cache of each engine on CPU."""
+
+
+class GroupCredit(Section):
+    kind: Literal["group_mean", "leave_one_out"] = "group_mean"
+    """What is subtracted from a reward: its group's mean, or the mean of its siblings (RLOO)."""
+    scale: Literal["group_std", "batch_std", "none"] = "group_std"
+    """What the difference is divided by; ``none`` is Dr. GRPO's choice (arXiv 2503.20783)."""
+
+
+class ClipObjective(Section):
+    kind: Literal["clip"] = "clip"
+    """PPO's clipped ratio (arXiv 1707.06347), asymmetric as in DAPO (arXiv 2503.14476)."""
+    low: float = Field(default=0.2, gt=0, lt=1)
+    """The ratio is kept >= 1 - low."""
+    high: float = Field(default=0.2, gt=0)
+    """The ratio is kept <= 1 + high."""
+
+
+class ReinforceObjective(Section):
+    kind: Literal["reinforce"] = "reinforce"
+    """-advantage * log-probability."""
+
+
+class AlgorithmConfig(Section):
+    credit: GroupCredit = GroupCredit()
+    objective: Annotated[ClipObjective | ReinforceObjective, Field(discriminator="kind")] = (
+        ClipObjective()
+    )
+    aggregation: Literal["token_mean", "sequence_mean"] = "token_mean"
+    """Denominator over the whole step: all tokens, or each sequence's tokens and then all
+    sequences."""
+
+
+class LearnerConfig(Section):
+    learning_rate: float = Field(default=1e-4, gt=0)
+    """Peak learning rate of AdamW."""
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Shape after the warm-up, over ``steps``."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Linear warm-up."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled, on adapter matrices."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradient norm is clipped to this."""
+    tokens_per_batch: int = Field(default=8192, ge=16)
+    """Token budget of one packed, padding-free micro-batch."""
+    epochs: int = Field(default=1, ge=1)
+    """Optimizer passes over each step's groups."""
+    gpus: float = Field(default=0, ge=0)
+    """GPUs that Ray reserves for the learner."""
+
+
+class StreamingConfig(Section):
+    max_lag: int = Field(default=0, ge=0)
+    """Oldest policy a group may come from, in versions: 0 is synchronous, 1 overlaps sampling with
+    learning."""
+    queue_mb: int = Field(default=256, ge=1)
+    """Byte budget of the group queue; producers wait when it is full."""
+    lease_ttl_s: float = Field(default=600.0, gt=0)
+    """A leased group that is not acknowledged in time is handed out again."""
+    max_attempts: int = Field(default=3, ge=1)
+    """A prompt that fails this often is set aside and reported."""
+    stall_s: float = Field(default=600.0, gt=0)
+    """No progress for this long stops the run."""
+
+
+class EvaluationConfig(Section):
+    measures: tuple[str, ...] = ("nDCG@10", "RR@10")
+    """Names of ir_measures; the first is the one that is compared and plotted."""
+    bootstrap_samples: int = Field(default=10_000, ge=100)
+    """Resamples of the paired 95% interval."""
+
+
+class CheckpointConfig(Section):
+    every: int = Field(default=10, ge=1)
+    """Steps between checkpoints; the last step always has one."""
+    keep: int = Field(default=2, ge=1)
+    """Newest checkpoints kept."""
+
+
+class RunConfig(Section):
+    """A whole run. Cross-field rules live here."""
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    """Name of the run and of its folder under ``output``."""
+    output: Path = Path("runs")
+    """Folder of run directories."""
+    seed: int = Field(default=0, ge=0)
+    """Seeds the data order, the shuffles, the adapters and every sampled token."""
+    steps: int = Field(default=40, ge=1)
+    """Optimizer steps of RL."""
+    groups_per_step: int = Field(default=16, ge=1)
+    """Prompts per step."""
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    task: RerankTask = RerankTask()
+    rollout: RolloutConfig = RolloutConfig()
+    algorithm: AlgorithmConfig = AlgorithmConfig()
+    learner: LearnerConfig = LearnerConfig()
+    streaming: StreamingConfig = StreamingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @property
+    def run_dir(self) -> Path:
+        return self.output / self.name
+
+    @property
+    def samples_per_step(self) -> int:
+        return self.groups_per_step * self.rollout.group_size
+
+    @property
+    def longest_prompt(self) -> int:
+        """Upper bound in tokens that a rendered prompt may have."""
+        return self.model.max_length - self.rollout.max_new_tokens
+
+    @model_validator(mode="after")
+    def _rules(self) -> RunConfig:
+        broken = [sentence for rule in RULES if (sentence := rule(self)) is not None]
+        if broken:
+            raise ValueError("\n  ".join(broken))
+        return self
+
+
+def _prompt_has_room(cfg: RunConfig) -> str | None:
+    if cfg.longest_prompt >= 1:
+        return None
+    return (
+        f"rollout.max_new_tokens is {cfg.rollout.max_new_tokens}, which leaves no room for a "
+        f"prompt in model.max_length {cfg.model.max_length}: raise the latter or lower the former"
+    )
+
+
+def _sample_fits_batch(cfg: RunConfig) -> str | None:
+    if cfg.learner.tokens_per_batch >= cfg.model.max_length:
+        return None
+    return (
+        f"learner.tokens_per_batch is {cfg.learner.tokens_per_batch}, smaller than one sample may "
+        f"be (model.max_length {cfg.model.max_length}): use at least that"
+    )
+
+
+def _passages_fit_prompt(cfg: RunConfig) -> str | None:
+    task = cfg.task
+    passages = task.candidates * task.passage_tokens + task.query_tokens
+    if passages <= cfg.longest_prompt:
+        return None
+    return (
+        f"task.candidates * task.passage_tokens + task.query_tokens is {passages}, more "
+        f"than the {cfg.longest_prompt} tokens that model.max_length leaves for a prompt: "
+        "shorten the passages"
+    )
+
+
+def _workers_have_work(cfg: RunConfig) -> str | None:
+    calls = -(-cfg.groups_per_step // cfg.rollout.prompts_per_call)
+    if cfg.rollout.workers <= calls * (cfg.streaming.max_lag + 1):
+        return None
+    return (
+        f"rollout.workers is {cfg.rollout.workers} but a step has only {calls} engine calls: "
+        "lower it, or rollout.prompts_per_call, or raise groups_per_step"
+    )
+
+
+RULES: tuple[Callable[[RunConfig], str | None], ...] = (
+    _prompt_has_room,
+    _sample_fits_batch,
+    _passages_fit_prompt,
+    _workers_have_work,
+)
+"""What no single key can check; each gives the sentence to show, or None."""
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """The run described by a YAML file and ``key.sub=value`` overrides.
+
+    Raises UserError that lists every mistake at once, each with its key, its value and what would
+    be valid.
+    """
+    return parse(merge_overrides(read_yaml(path), overrides), origin=str(path))
+
+
+def parse(values: dict[str, Any], *, origin: str) -> RunConfig:
+    """Validate plain values; ``origin`` names them in errors."""
+    try:
+        return RunConfig.model_validate(values)
+    except ValidationError as error:
+        raise UserError(explain(error, RunConfig, origin=origin)) from None

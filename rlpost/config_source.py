@@ -1,0 +1,107 @@
+"""Reading configuration text: YAML, ``key.sub=value`` overrides, and errors a person can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from rlpost.errors import UserError
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. UserError: missing, not YAML, or not a mapping."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"config file {str(path)!r} does not exist: give the path of a YAML file"
+        ) from None
+    except IsADirectoryError:
+        raise UserError(f"config {str(path)!r} is a folder: give the path of a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"config file {str(path)!r} is not valid YAML: {reason}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UserError(
+            f"config file {str(path)!r} holds a {type(values).__name__}, not keys and values"
+        )
+    return values
+
+
+def merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """``values`` with every ``a.b=value`` applied (the value is read as YAML). The input is left
+    as it is."""
+    merged = _copy(values)
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals or not key:
+            raise UserError(f"override {override!r} is not of the form key.sub=value")
+        *parents, leaf = key.split(".")
+        section = merged
+        for parent in parents:
+            section = section.setdefault(parent, {})
+            if not isinstance(section, dict):
+                raise UserError(f"override {override!r}: {parent!r} is a value, not a section")
+        try:
+            section[leaf] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"override {override!r}: {text!r} is not a YAML value") from None
+    return merged
+
+
+def explain(error: ValidationError, model: type[BaseModel], *, origin: str) -> str:
+    """Every mistake on a line of its own: key, value, what would be valid, the nearest right
+    key."""
+    lines = [_line(dict(detail), model) for detail in error.errors()]
+    count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+    return "\n  ".join([f"{count} in {origin}:", *lines])
+
+
+def _line(detail: dict[str, Any], model: type[BaseModel]) -> str:
+    location = tuple(str(part) for part in detail["loc"])
+    key = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        known = dict(dotted_keys(model))
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or _same_leaf(
+            location[-1], known
+        )
+        hint = f"did you mean {near[0]!r}?" if near else "no key is near; see `rlpost check --keys`"
+        return f"{key}: unknown key (value {detail['input']!r}); {hint}"
+    if detail["type"] == "value_error":
+        return str(detail["ctx"]["error"])
+    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]} (got {detail['input']!r})"
+
+
+def _same_leaf(leaf: str, known: dict[str, str]) -> list[str]:
+    leaves = {key.rpartition(".")[2]: key for key in known}
+    return [leaves[match] for match in difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.6)]
+
+
+def dotted_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every valid key of ``model`` with its help text, depth first."""
+    for name, info in model.model_fields.items():
+        sections = list(_sections(info.annotation))
+        if not sections:
+            yield prefix + name, info.description or ""
+        for section in sections:
+            yield from dotted_keys(section, f"{prefix}{name}.")
+
+
+def _sections(annotation: object) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif get_origin(annotation) in (Union, UnionType):
+        for arm in get_args(annotation):
+            yield from _sections(arm)
+
+
+def _copy(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: _copy(v) if isinstance(v, dict) else v for k, v in values.items()}
