@@ -1,0 +1,41 @@
+"""Looking is cheap: the config module and `--help` load none of the heavy libraries."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = {
+    "torch",
+    "ray",
+    "transformers",
+    "vllm",
+    "pyserini",
+    "peft",
+    "trl",
+    "matplotlib",
+    "datasets",
+}
+
+
+@pytest.mark.parametrize("module", ["rlpost", "rlpost.config", "rlpost.cli", "rankers"])
+def test_import_loads_nothing_heavy(module: str) -> None:
+    code = f"import {module}, sys; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert loaded == []
+
+
+def test_help_takes_less_than_half_a_second() -> None:
+    code = "import sys; sys.argv = ['rlpost', '--help']; from rlpost.cli import main; main()"
+    best = min(seconds([sys.executable, "-c", code]) for _ in range(5))
+    assert best < 0.5
+
+
+def seconds(command: list[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True)
+    elapsed = time.perf_counter() - start
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout
+    return elapsed
