@@ -2,8 +2,11 @@
 
 import importlib.util
 import os
+from pathlib import Path
 
 import pytest
+
+from tests.tiny_model import tiny_model_dir
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -29,3 +32,9 @@ def cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the random tiny model; read only."""
+    return tiny_model_dir(tmp_path_factory.mktemp("tiny-model"))
