@@ -1,0 +1,58 @@
+"""Files that are whole or absent, and disk trouble told in one sentence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rlpost.errors import UserError
+
+
+@contextmanager
+def disk_trouble(path: Path) -> Iterator[None]:
+    """Turn an OSError (disk full, no permission, read-only) into a UserError naming ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {str(path)!r} ({error.strerror or error}): "
+            "free space there, or choose another folder"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text``; a reader sees the old file or the new one, whatever crashes."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_trouble(path):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            _sync(temporary)
+            temporary.replace(path)
+            _sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Force every file and folder under ``folder``, and itself, to disk."""
+    for parent, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            _sync(Path(parent, name))
+        _sync(Path(parent))
+
+
+def rename_folder(source: Path, target: Path) -> None:
+    """Move a complete folder to a new name; after the return it survives a power cut."""
+    sync_tree(source)
+    source.rename(target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

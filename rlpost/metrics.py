@@ -1,0 +1,132 @@
+"""The glossary of metrics: every name a run may log, how it folds within a step, what it means.
+
+Names are those of TRL and verl where they exist. Logging an unlisted name is a KeyError, so that
+the glossary cannot rot.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from rlpost.types import Group, Rollout
+
+Fold = Callable[[Sequence[float]], float]
+
+
+class Metric(NamedTuple):
+    """How several reports within a step become one number, and what the number says."""
+
+    fold: Fold
+    meaning: str
+
+
+def last(values: Sequence[float]) -> float:
+    """The newest report."""
+    return values[-1]
+
+
+mean: Fold = statistics.fmean
+
+METRICS: dict[str, Metric] = {
+    "loss/policy": Metric(sum, "objective over the whole step; each micro-batch adds its share"),
+    "grad_norm": Metric(last, "norm of the gradient before clipping"),
+    "lr": Metric(last, "learning rate of the step"),
+    "entropy": Metric(
+        mean, "mean entropy in nats of the next-token distribution, over completion tokens"
+    ),
+    "ratio/mean": Metric(
+        mean, "mean of pi_learner / pi_engine over completion tokens; 1 on policy"
+    ),
+    "ratio/max": Metric(max, "largest pi_learner / pi_engine of a completion token"),
+    "ratio/min": Metric(min, "smallest pi_learner / pi_engine of a completion token"),
+    "clip_ratio/low": Metric(mean, "share of completion tokens clipped from below"),
+    "clip_ratio/high": Metric(mean, "share of completion tokens clipped from above"),
+    "kl/behaviour": Metric(
+        mean, "k3 estimate in nats of KL(engine || learner) over completion tokens"
+    ),
+    "reward/mean": Metric(mean, "mean reward of the step's completions"),
+    "reward/std": Metric(mean, "standard deviation of reward over the step's completions"),
+    "reward/stderr": Metric(
+        mean, "standard error of the mean reward, groups being the independent units"
+    ),
+    "frac_degenerate_groups": Metric(
+        mean, "share of groups whose rewards are all equal: no credit to learn from"
+    ),
+    "advantage/max": Metric(max, "largest advantage of a completion"),
+    "advantage/min": Metric(min, "smallest advantage of a completion"),
+    "completion/length_mean": Metric(mean, "mean completion length in tokens"),
+    "completion/length_max": Metric(max, "longest completion in tokens"),
+    "completion/clipped_ratio": Metric(mean, "share of completions cut at rollout.max_new_tokens"),
+    "tokens/step": Metric(sum, "prompt and completion tokens trained on"),
+    "tokens/completion": Metric(sum, "completion tokens trained on"),
+    "staleness/mean": Metric(
+        mean, "mean age of the step's groups in policy versions when trained on"
+    ),
+    "staleness/max": Metric(max, "age of the oldest group in policy versions when trained on"),
+    "time/step_s": Metric(last, "seconds since the previous step ended"),
+    "perf/samples_per_s": Metric(last, "completions trained on per second of wall time"),
+}
+"""Name -> (fold, meaning)."""
+
+FAMILIES: dict[str, Metric] = {
+    "reward/part/": Metric(mean, "mean of one part of the reward, named by the task"),
+    "eval/": Metric(last, "held-out measure during training, named as in ir_measures"),
+}
+"""Prefix -> what every name under it is; the rest of the name is chosen by a task or a config."""
+
+
+def metric(name: str) -> Metric:
+    """The glossary entry of ``name``. KeyError with the nearest name when there is none."""
+    if name in METRICS:
+        return METRICS[name]
+    for prefix, family in FAMILIES.items():
+        if name.startswith(prefix) and name != prefix:
+            return family
+    near = difflib.get_close_matches(name, METRICS, n=1)
+    hint = f"; the nearest is {near[0]!r}" if near else ""
+    raise KeyError(f"metric {name!r} is not in rlpost.metrics.METRICS{hint}")
+
+
+def fold(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Several reports of one step as one, each name by its own fold."""
+    names = dict.fromkeys(name for report in reports for name in report)
+    return {
+        name: float(metric(name).fold([report[name] for report in reports if name in report]))
+        for name in names
+    }
+
+
+def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """What a step's groups say by themselves: reward, its standard error and parts, lengths."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    rewards = [rollout.score.total for rollout in rollouts]
+    lengths = [len(rollout.completion.token_ids) for rollout in rollouts]
+    return {
+        "reward/mean": mean(rewards),
+        "reward/std": statistics.pstdev(rewards),
+        "reward/stderr": _stderr([mean(group.rewards_G) for group in groups]),
+        "frac_degenerate_groups": mean([len(set(group.rewards_G)) == 1 for group in groups]),
+        "completion/length_mean": mean(lengths),
+        "completion/length_max": float(max(lengths)),
+        "completion/clipped_ratio": mean([r.completion.finish == "length" for r in rollouts]),
+        **_parts(rollouts),
+    }
+
+
+def _parts(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    names = dict.fromkeys(part for rollout in rollouts for part in rollout.score.parts)
+    return {
+        f"reward/part/{name}": mean(
+            [rollout.score.parts[name] for rollout in rollouts if name in rollout.score.parts]
+        )
+        for name in names
+    }
+
+
+def _stderr(values: Sequence[float]) -> float:
+    """Sample standard deviation / sqrt(n); 0 for a single value, which has no spread."""
+    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0

@@ -1,0 +1,173 @@
+"""The run directory: one folder per run, whose layout people and tools rely on.
+
+config.yaml            resolved configuration
+metrics.jsonl          one object per step: step, version, time (Unix seconds), flat metric names
+events.jsonl           what else happened (rlpost.events)
+rollouts/step-*.jsonl  one object per group: prompt, completions, rewards, advantages, versions
+checkpoints/step-*/    the trained frontier (rlpost.checkpoint)
+policies/policy-v*/    published adapters
+eval/                  TREC runs before and after
+trace.json             who was busy when (rlpost.trace)
+summary.json           the outcome (rlpost.summary)
+report.html            all of it, for people (rlpost.report)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rlpost import jsonl
+from rlpost.checkpoint import drop_after
+from rlpost.durable import disk_trouble, write_text
+from rlpost.errors import UserError
+from rlpost.events import EventLog
+from rlpost.metrics import metric
+from rlpost.summary import Summary, write_summary
+from rlpost.trace import TraceLog
+from rlpost.types import Group, Rollout
+
+CONFIG = "config.yaml"
+METRICS = "metrics.jsonl"
+EVENTS = "events.jsonl"
+ROLLOUTS = "rollouts"
+POLICIES = "policies"
+TRACE = "trace.json"
+MIN_FREE_MB = 200
+
+
+class RunDir:
+    """The writing side of a run directory; one process at a time holds it."""
+
+    def __init__(self, path: Path, lock: IO[str]) -> None:
+        self.path = path
+        self.events = EventLog(path / EVENTS)
+        self.trace = TraceLog(path / TRACE)
+        self._lock = lock
+
+    @classmethod
+    def create(cls, path: Path, config: str) -> RunDir:
+        """A new run in ``path``, which must be empty or absent; ``config`` is the resolved YAML.
+
+        UserError: a run is there already, the disk is full or the folder cannot be written.
+        """
+        if path.is_dir() and any(path.iterdir()):
+            raise UserError(
+                f"run directory {str(path)!r} is not empty: continue it with --resume {path}, "
+                "choose another name=..., or remove it"
+            )
+        with disk_trouble(path):
+            (path / ROLLOUTS).mkdir(parents=True, exist_ok=True)
+            free_mb = shutil.disk_usage(path).free >> 20
+        if free_mb < MIN_FREE_MB:
+            raise UserError(
+                f"only {free_mb} MB are free at {str(path)!r}, a run needs {MIN_FREE_MB}: "
+                "free space there, or choose another output=..."
+            )
+        lock = _lock(path)
+        write_text(path / CONFIG, config)
+        return cls(path, lock)
+
+    @classmethod
+    def resume(cls, path: Path, step: int) -> RunDir:
+        """The run in ``path``, taken back to the end of ``step`` so that no step appears twice.
+
+        UserError: no run is there, or another process is writing it.
+        """
+        check_run(path)
+        lock = _lock(path)
+        jsonl.keep(path / METRICS, lambda record: record["step"] <= step)
+        jsonl.keep(path / EVENTS, lambda _: True)
+        for rollouts in (path / ROLLOUTS).glob("step-*.jsonl"):
+            if int(rollouts.stem.removeprefix("step-")) > step:
+                rollouts.unlink()
+        for policy in (path / POLICIES).glob("policy-v*"):
+            if int(policy.name.removeprefix("policy-v")) >= step:
+                shutil.rmtree(policy)  # published anew, and a published name is never overwritten
+        drop_after(path, step)
+        return cls(path, lock)
+
+    def log_step(self, step: int, version: int, metrics: Mapping[str, float]) -> None:
+        """Append one step to ``metrics.jsonl``. KeyError for a name not in the glossary."""
+        for name in metrics:
+            metric(name)
+        record = {"step": step, "version": version, "time": time.time(), **metrics}
+        jsonl.append(self.path / METRICS, record)
+
+    def log_rollouts(
+        self, step: int, groups: Sequence[Group], advantages_P_G: Sequence[Sequence[float]] = ()
+    ) -> None:
+        """Write the groups of one step, with the credit of each completion where it is given."""
+        unknown: list[Sequence[float | None]] = [[None] * len(g.rollouts) for g in groups]
+        rows = advantages_P_G or unknown
+        lines = [
+            jsonl.dumps(_group_record(step, group, advantages_G)) + "\n"
+            for group, advantages_G in zip(groups, rows, strict=True)
+        ]
+        write_text(self.path / ROLLOUTS / f"step-{step:06d}.jsonl", "".join(lines))
+
+    def write_summary(self, summary: Summary) -> Path:
+        """``summary.json``, atomically."""
+        return write_summary(self.path, summary)
+
+    def close(self) -> None:
+        """Let another process resume the run; the folder stays as it is."""
+        self._lock.close()
+
+
+def check_run(path: Path) -> None:
+    """UserError unless ``path`` holds a run."""
+    if not (path / CONFIG).is_file():
+        raise UserError(
+            f"{str(path)!r} is not a run directory (it has no {CONFIG}): "
+            "give the folder that `rlpost train` printed"
+        )
+
+
+def _lock(path: Path) -> IO[str]:
+    """A lock that the operating system releases when this process ends, however it ends."""
+    with disk_trouble(path):
+        lock = (path / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise UserError(
+            f"run directory {str(path)!r} is being written by another process: "
+            "wait for it to end, or stop it"
+        ) from None
+    return lock
+
+
+def _group_record(step: int, group: Group, advantages_G: Sequence[float | None]) -> dict[str, Any]:
+    prompt = group.ticket.prompt
+    return {
+        "step": step,
+        "index": group.ticket.index,
+        "epoch": group.key.epoch,
+        "prompt_id": prompt.id,
+        "attempt": group.key.attempt,
+        "prompt": [{"role": m.role, "content": m.content} for m in prompt.messages],
+        "completions": [
+            _rollout_record(rollout, advantage)
+            for rollout, advantage in zip(group.rollouts, advantages_G, strict=True)
+        ],
+    }
+
+
+def _rollout_record(rollout: Rollout, advantage: float | None) -> dict[str, Any]:
+    completion = rollout.completion
+    return {
+        "text": completion.text,
+        "finish": completion.finish,
+        "num_tokens": len(completion.token_ids),
+        "logprob": sum(completion.logprobs_T),
+        "versions": sorted(set(completion.versions_T)),
+        "reward": rollout.score.total,
+        "parts": dict(rollout.score.parts),
+        "advantage": advantage,
+    }
