@@ -1,0 +1,168 @@
+"""The driver's book: where every prompt of the stream is, and which may start next.
+
+    issued -> running -> queued -> trained
+                ^          |
+                +--again---+     worker died, scorer failed, group grew stale, queue died
+                   |
+                   +-> quarantined   after ``max_attempts`` failures of that prompt
+
+Whatever was issued and is not settled is in exactly one of running, queued, again. A checkpoint
+stores the book; the prompts come back from the source, which is addressable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from rlpost.frontier import Frontier
+from rlpost.types import Ticket
+
+TicketAt = Callable[[int, int], Ticket]
+"""(index, attempt) -> the ticket; equal arguments give equal tickets."""
+
+
+class Ledger:
+    """Issues tickets in stream order by admission control (AReaL, arXiv 2505.24298, equation 3)."""
+
+    def __init__(
+        self,
+        *,
+        ticket_at: TicketAt,
+        steps: int,
+        groups_per_step: int,
+        max_lag: int,
+        max_attempts: int,
+    ) -> None:
+        self._ticket_at = ticket_at
+        self._steps, self._groups_per_step, self._max_lag = steps, groups_per_step, max_lag
+        self._max_attempts = max_attempts
+        self._next = 0
+        self._settled = Frontier()
+        self._quarantined: dict[int, str] = {}
+        self._running: dict[int, Ticket] = {}
+        self._queued: dict[int, Ticket] = {}
+        self._again: dict[int, int] = {}
+        self._failures: dict[int, int] = {}
+
+    @property
+    def num_trained(self) -> int:
+        return len(self._settled) - len(self._quarantined)
+
+    @property
+    def num_queued(self) -> int:
+        return len(self._queued)
+
+    @property
+    def num_running(self) -> int:
+        return len(self._running)
+
+    @property
+    def quarantined(self) -> Mapping[int, str]:
+        """Position -> why it was given up."""
+        return self._quarantined
+
+    def admit(self, version: int) -> list[Ticket]:
+        """Start as many tickets as may start while workers hold policy ``version``.
+
+        At most ``(max_lag + version + 1) * groups_per_step`` groups may have been accepted or be
+        running, so that none is older than ``max_lag`` when its turn comes.
+        """
+        ahead = min(self._max_lag + version + 1, self._steps)
+        accepted = self.num_trained + len(self._queued)
+        room = ahead * self._groups_per_step - (accepted + len(self._running))
+        return [self._start() for _ in range(room)]
+
+    def is_current(self, ticket: Ticket) -> bool:
+        """Whether the book still expects this very attempt to be rolled out."""
+        return self._running.get(ticket.index) == ticket
+
+    def queued(self, index: int) -> None:
+        """The group of this position is in the queue (put just now, or found there)."""
+        ticket = self._running.pop(index, None)
+        if ticket is not None:
+            self._queued[index] = ticket
+
+    def trained(self, indices: Iterable[int]) -> None:
+        """The optimizer step on these groups is done."""
+        for index in indices:
+            self._leave(index)
+            self._failures.pop(index, None)
+            self._settled.add(index)
+
+    def stale(self, index: int, attempt: int) -> bool:
+        """Attempt ``attempt`` was refused for its age. False when that was reported before."""
+        return self._fail(index, attempt, attempt + 1, "its groups were stale again and again")
+
+    def failed(self, index: int, attempt: int, why: str) -> bool:
+        """Rolling out or scoring failed; the next attempt draws other tokens."""
+        return self._fail(index, attempt, attempt + 1, why)
+
+    def interrupted(self, index: int, attempt: int, why: str) -> bool:
+        """Its worker died before the put: the same attempt again, with the same tokens."""
+        return self._fail(index, attempt, attempt, why)
+
+    def give_up(self, index: int, why: str) -> None:
+        """Never issue this position again; another prompt of the stream takes its place."""
+        if index not in self._settled:
+            self._leave(index)
+            self._quarantined[index] = why
+            self._settled.add(index)
+
+    def lost_queue(self) -> list[int]:
+        """The queue died with all it held: those prompts run again, which is no fault of theirs."""
+        lost = sorted(self._queued)
+        for index in lost:
+            self._again[index] = self._queued.pop(index).key.attempt
+        return lost
+
+    def state(self) -> dict[str, Any]:
+        """Plain JSON: the trained frontier, and what was issued but is not settled."""
+        open_attempts = self._again | {
+            index: ticket.key.attempt for index, ticket in (self._running | self._queued).items()
+        }
+        return {
+            "next": self._next,
+            "settled_below": self._settled.below,
+            "settled_beyond": self._settled.beyond,
+            "quarantined": {str(i): why for i, why in sorted(self._quarantined.items())},
+            "in_flight": {str(i): attempt for i, attempt in sorted(open_attempts.items())},
+            "failures": {str(i): count for i, count in sorted(self._failures.items())},
+        }
+
+    def restore(self, state: Mapping[str, Any], *, queued: Mapping[int, int]) -> None:
+        """Go on from ``state``; ``queued``: position -> attempt of what the queue holds."""
+        self._next = state["next"]
+        self._settled = Frontier(below=state["settled_below"], beyond=state["settled_beyond"])
+        self._quarantined = {int(i): why for i, why in state["quarantined"].items()}
+        self._failures = {int(i): count for i, count in state["failures"].items()}
+        self._queued = {i: self._ticket_at(i, attempt) for i, attempt in queued.items()}
+        in_flight = {int(i): attempt for i, attempt in state["in_flight"].items()}
+        self._again = {i: attempt for i, attempt in in_flight.items() if i not in queued}
+
+    def _start(self) -> Ticket:
+        if self._again:
+            index = min(self._again)
+            ticket = self._ticket_at(index, self._again.pop(index))
+        else:
+            ticket = self._ticket_at(self._next, 0)
+            self._next += 1
+        self._running[ticket.index] = ticket
+        return ticket
+
+    def _fail(self, index: int, attempt: int, next_attempt: int, why: str) -> bool:
+        ticket = self._running.get(index) or self._queued.get(index)
+        if ticket is None or ticket.key.attempt != attempt:
+            return False
+        self._failures[index] = self._failures.get(index, 0) + 1
+        if self._failures[index] >= self._max_attempts:
+            self.give_up(index, why)
+        else:
+            self._leave(index)
+            self._again[index] = next_attempt
+        return True
+
+    def _leave(self, index: int) -> None:
+        for place in (self._running, self._queued):
+            place.pop(index, None)
+        self._again.pop(index, None)
