@@ -12,6 +12,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from rlpost.advantages import is_degenerate
 from rlpost.types import Group, Rollout
 
 Fold = Callable[[Sequence[float]], float]
@@ -29,7 +30,10 @@ def last(values: Sequence[float]) -> float:
     return values[-1]
 
 
-mean: Fold = statistics.fmean
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean; nan when there is nothing to average."""
+    return statistics.fmean(values) if values else math.nan
+
 
 METRICS: dict[str, Metric] = {
     "loss/policy": Metric(sum, "objective over the whole step; each micro-batch adds its share"),
@@ -101,15 +105,19 @@ def fold(reports: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
-    """What a step's groups say by themselves: reward, its standard error and parts, lengths."""
+    """What a step's groups say by themselves: reward, its standard error and parts, lengths.
+
+    A reward of NaN ("does not apply") counts nowhere.
+    """
     rollouts = [rollout for group in groups for rollout in group.rollouts]
-    rewards = [rollout.score.total for rollout in rollouts]
+    rewards = _applicable([rollout.score.total for rollout in rollouts])
+    group_means = [mean(_applicable(g.rewards_G)) for g in groups if _applicable(g.rewards_G)]
     lengths = [len(rollout.completion.token_ids) for rollout in rollouts]
     return {
         "reward/mean": mean(rewards),
-        "reward/std": statistics.pstdev(rewards),
-        "reward/stderr": _stderr([mean(group.rewards_G) for group in groups]),
-        "frac_degenerate_groups": mean([len(set(group.rewards_G)) == 1 for group in groups]),
+        "reward/std": statistics.stdev(rewards) if len(rewards) > 1 else 0.0,
+        "reward/stderr": _stderr(group_means),
+        "frac_degenerate_groups": mean([is_degenerate(group.rewards_G) for group in groups]),
         "completion/length_mean": mean(lengths),
         "completion/length_max": float(max(lengths)),
         "completion/clipped_ratio": mean([r.completion.finish == "length" for r in rollouts]),
@@ -118,13 +126,15 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
 
 
 def _parts(rollouts: Sequence[Rollout]) -> dict[str, float]:
-    names = dict.fromkeys(part for rollout in rollouts for part in rollout.score.parts)
-    return {
-        f"reward/part/{name}": mean(
-            [rollout.score.parts[name] for rollout in rollouts if name in rollout.score.parts]
-        )
-        for name in names
-    }
+    values: dict[str, list[float]] = {}
+    for rollout in rollouts:
+        for name, value in rollout.score.parts.items():
+            values.setdefault(name, []).append(value)
+    return {f"reward/part/{name}": mean(_applicable(found)) for name, found in values.items()}
+
+
+def _applicable(values: Sequence[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
 
 
 def _stderr(values: Sequence[float]) -> float:
