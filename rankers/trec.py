@@ -10,8 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from rankers.errors import DataError
 from rankers.textfiles import numbered_lines, write_lines
 from rankers.types import Qrels, Run, ScoredDoc
@@ -80,23 +78,22 @@ def read_run(path: Path) -> dict[str, list[ScoredDoc]]:
     """
     run: dict[str, dict[str, float]] = {}
     for number, line in numbered_lines(path):
-        where = f"{path}:{number}"
-        fields = line.split()
-        if len(fields) != 6:
+        try:
+            query_id, _, doc_id, _, text, _ = line.split()
+        except ValueError:
             raise DataError(
-                f"{where}: expected 'query Q0 doc rank score tag', got {line[:60]!r}: "
+                f"{path}:{number}: expected 'query Q0 doc rank score tag', got {line[:60]!r}: "
                 "ids hold no spaces"
-            )
-        query_id, _, doc_id, _, text, _ = fields
+            ) from None
         try:
             score = float(text)
         except ValueError:
-            raise DataError(f"{where}: score must be a number, got {text!r}") from None
+            raise DataError(f"{path}:{number}: score must be a number, got {text!r}") from None
         if not math.isfinite(score):
-            raise DataError(f"{where}: score of document {doc_id!r} must be finite, got {text}")
+            raise DataError(f"{path}:{number}: score of {doc_id!r} must be finite, got {text}")
         docs = run.setdefault(query_id, {})
         if doc_id in docs:
-            raise DataError(f"{where}: document {doc_id!r} is listed twice for query {query_id!r}")
+            raise DataError(f"{path}:{number}: {doc_id!r} is listed twice for query {query_id!r}")
         docs[doc_id] = score
     if not run:
         raise DataError(f"{path} is empty: a run must hold at least one line")
@@ -131,19 +128,31 @@ def decreasing_float32(scores: Sequence[float]) -> list[float]:
 
     Raises DataError where a score is not finite in 32 bits.
     """
-    lowered: list[float] = []
-    bound = np.float32(np.inf)
+    import numpy as np
+
     with np.errstate(over="ignore"):
         rounded = np.asarray(scores, dtype=np.float64).astype(np.float32)
-    for score, original in zip(rounded, scores, strict=True):
-        if not np.isfinite(score):
-            raise DataError(f"scores must be finite as 32-bit floats, got {original}")
-        bound = min(score, np.nextafter(bound, np.float32(-np.inf)))
-        lowered.append(float(bound))
+    if not np.isfinite(rounded).all():
+        worst = scores[int(np.argmin(np.isfinite(rounded)))]
+        raise DataError(f"scores must be finite as 32-bit floats, got {worst}")
+    # The bits of a float, with negative ones mirrored, count the floats from 0: neighbours differ
+    # by 1. "At most the predecessor minus 1" is then a running minimum of count + position.
+    bits = rounded.view(np.int32).astype(np.int64)
+    counts = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
+    position = np.arange(len(counts))
+    counts = np.minimum.accumulate(counts + position) - position
+    bits = np.where(counts >= 0, counts, -counts | 0x80000000)
+    lowered: list[float] = bits.astype(np.uint32).view(np.float32).astype(np.float64).tolist()
     return lowered
 
 
 def _in_trec_order(docs: dict[str, float]) -> list[ScoredDoc]:
-    items = [(float(np.float32(score)), doc_id, score) for doc_id, score in docs.items()]
-    items.sort(reverse=True)
-    return [ScoredDoc(doc_id, score) for _, doc_id, score in items]
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        rounded = np.array(list(docs.values())).astype(np.float32)
+    found = [ScoredDoc(doc_id, score) for doc_id, score in docs.items()]
+    if (np.diff(rounded) < 0).all():
+        return found
+    keys = zip(rounded.tolist(), docs, range(len(docs)), strict=True)
+    return [found[i] for _, _, i in sorted(keys, reverse=True)]

