@@ -16,7 +16,7 @@ CHATML = (
 LABELS = tuple(f"[{number}]" for number in range(1, 10))
 TEXTS = (
     "system user assistant\n",
-    "Query: how to sort a list in place\nReturn a new sorted list from the items in iterable. [1]\n",
+    "Query: how to sort a list in place\nReturn a new sorted list of the items. [1]\n",
     "Rank the passages by relevance to the query. Ranking: [2] > [1] > [3]",
     "The quick brown fox jumps over the lazy dog while the policy reads another document.",
 )
@@ -50,7 +50,7 @@ def tiny_model_dir(folder: Path, *, tied: bool = True, seed: int = 0) -> Path:
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Qwen2ForCausalLM(config)
+        model = Qwen2ForCausalLM(config)  # type: ignore[no-untyped-call]
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -70,7 +70,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     bpe.train_from_iterator(TEXTS, trainer)
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>"
     )
     tokenizer.add_tokens(list(LABELS))

@@ -1,0 +1,133 @@
+"""Base model and tokenizer: the one place where they are found, loaded and rendered through.
+
+Learner and engines both come here, so that a prompt has the same tokens, and a base the same
+weights, everywhere.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rlpost.errors import UserError
+from rlpost.types import Message
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Dtype = Literal["float32", "bfloat16"]
+
+ASSETS = Path(__file__).parent / "assets"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
+
+
+def resolve(path: str | Path) -> Path:
+    """Local folder of a model named by folder, by shipped name (``tiny-ranker``) or by hub id.
+
+    A hub id is downloaded on first use. Raises UserError when there is no such model.
+    """
+    for folder in (Path(path).expanduser(), ASSETS / path):
+        if (folder / "config.json").is_file():
+            return folder.resolve()
+    if Path(path).expanduser().is_dir():
+        raise UserError(
+            f"{path} has no config.json: name a folder written by save_pretrained, or a hub id"
+        )
+    if not HUB_ID.fullmatch(str(path)):
+        raise UserError(
+            f"there is no model {path}: name a folder written by save_pretrained, or a hub id"
+        )
+    return _download(str(path))
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(
+            snapshot_download(
+                hub_id, allow_patterns=["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]
+            )
+        )
+    except LocalEntryNotFoundError as exc:
+        raise UserError(
+            f"{hub_id} is neither a folder nor in the hub cache, and the hub cannot be reached: "
+            "name a local folder, or go online"
+        ) from exc
+    except HfHubHTTPError as exc:
+        raise UserError(f"the hub has no readable model {hub_id}: {exc}") from exc
+
+
+def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model. Raises UserError when it or its chat template is missing."""
+    from transformers import AutoTokenizer
+
+    folder = resolve(path)
+    # Some tokenizer classes load "successfully", and empty, from a folder without their files.
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise UserError(
+            f"{path} has no tokenizer ({' or '.join(TOKENIZER_FILES)}): save one into the folder "
+            "with tokenizer.save_pretrained"
+        )
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"the tokenizer of {path} has no chat template: set tokenizer.chat_template and save "
+            "it again, or use the chat version of the model"
+        )
+    return tokenizer
+
+
+def load_base(path: str | Path, dtype: Dtype) -> PreTrainedModel:
+    """The causal language model, on CPU, in evaluation mode. UserError when it cannot be one."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    folder = resolve(path)
+    try:
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, dtype)
+        )
+    except (OSError, ValueError) as exc:
+        raise UserError(f"{path} is not a loadable causal language model: {exc}") from exc
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
+
+
+def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
+    """Token ids of a conversation up to where the assistant's next turn begins."""
+    turns = [{"role": message.role, "content": message.content} for message in messages]
+    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    return tuple(int(token) for token in ids)
+
+
+def stop_ids(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """Tokens that end a completion: the tokenizer's end of sequence and the model's own list."""
+    stop: set[Any] = {tokenizer.eos_token_id}
+    config = resolve(path) / "generation_config.json"
+    if config.is_file():
+        listed = json.loads(config.read_text()).get("eos_token_id")
+        stop |= set(listed) if isinstance(listed, list) else {listed}
+    return frozenset(int(token) for token in stop if token is not None)
+
+
+def checkpoint_tensors(path: str | Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor of the checkpoint under its name in the files."""
+    from safetensors import safe_open
+
+    folder = resolve(path)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UserError(f"{path} has no *.safetensors: save the model again with save_pretrained")
+    for file in files:
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - safe_open is no mapping
+                yield name, tensors.get_tensor(name)
