@@ -18,6 +18,7 @@ import fcntl
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +28,7 @@ from rlpost.durable import disk_trouble, write_text
 from rlpost.errors import UserError
 from rlpost.events import EventLog
 from rlpost.metrics import metric
-from rlpost.summary import Summary, write_summary
+from rlpost.summary import SUMMARY, Summary, write_summary
 from rlpost.trace import TraceLog
 from rlpost.types import Group, Rollout
 
@@ -88,6 +89,7 @@ class RunDir:
         for policy in (path / POLICIES).glob("policy-v*"):
             if int(policy.name.removeprefix("policy-v")) >= step:
                 shutil.rmtree(policy)  # published anew, and a published name is never overwritten
+        (path / SUMMARY).unlink(missing_ok=True)
         drop_after(path, step)
         return cls(path, lock)
 
@@ -152,11 +154,19 @@ def _group_record(step: int, group: Group, advantages_G: Sequence[float | None])
         "prompt_id": prompt.id,
         "attempt": group.key.attempt,
         "prompt": [{"role": m.role, "content": m.content} for m in prompt.messages],
+        "payload": _plain(prompt.payload),
         "completions": [
             _rollout_record(rollout, advantage)
             for rollout, advantage in zip(group.rollouts, advantages_G, strict=True)
         ],
     }
+
+
+def _plain(payload: object) -> object:
+    """A task's payload is plain data or a dataclass of it."""
+    if is_dataclass(payload) and not isinstance(payload, type):
+        return asdict(payload)
+    return payload
 
 
 def _rollout_record(rollout: Rollout, advantage: float | None) -> dict[str, Any]:

@@ -1,0 +1,158 @@
+"""The run directory: layout, going back to a checkpoint, trouble in one sentence."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlpost import jsonl
+from rlpost.checkpoint import latest_checkpoint, save_checkpoint
+from rlpost.errors import UserError
+from rlpost.rundir import RunDir
+from rlpost.summary import read_summary
+from tests.example_run import CONFIG, example_summary, group, write_example_run
+
+
+def steps_of(run: Path) -> list[int]:
+    return [record["step"] for record in jsonl.read(run / "metrics.jsonl")]
+
+
+def test_layout(tmp_path: Path) -> None:
+    run = write_example_run(tmp_path / "run", steps=3)
+    assert sorted(p.relative_to(run).as_posix() for p in run.rglob("*") if p.is_file()) == [
+        ".lock",
+        "config.yaml",
+        "events.jsonl",
+        "metrics.jsonl",
+        "rollouts/step-000001.jsonl",
+        "rollouts/step-000002.jsonl",
+        "rollouts/step-000003.jsonl",
+        "summary.json",
+        "trace.json",
+    ]
+    first = jsonl.read(run / "metrics.jsonl")[0]
+    assert (first["step"], first["version"]) == (1, 1)
+    assert first["time"] > 1.7e9
+    assert (run / "config.yaml").read_text() == CONFIG
+
+
+def test_a_rollout_record_holds_what_a_reader_needs(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, CONFIG)
+    run.log_rollouts(1, [group(0, (1.0, 0.5), version=3)], [[0.7, -0.7]])
+    (record,) = jsonl.read(tmp_path / "rollouts" / "step-000001.jsonl")
+    assert record["prompt"][0]["role"] == "user"
+    assert record["payload"]["gains"] == [0, 0, 1, 0, 0]
+    assert record["prompt_id"] == "builtins:max0"
+    best, worst = record["completions"]
+    assert (best["reward"], best["advantage"], best["versions"]) == (1.0, 0.7, [3])
+    assert (worst["reward"], worst["advantage"]) == (0.5, -0.7)
+    assert best["logprob"] == pytest.approx(-3.0)
+    assert best["num_tokens"] == 6
+
+
+def test_resume_leaves_no_step_twice(tmp_path: Path) -> None:
+    run_dir = write_example_run(tmp_path / "run", steps=7, finished=False)
+    for step in (3, 6):
+        save_checkpoint(run_dir, step, lambda p: None, {})
+    (run_dir / "checkpoints/step-000006/state.json").write_text("damaged")
+    for version in range(8):
+        (run_dir / "policies" / f"policy-v{version}").mkdir(parents=True)
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 8, "vers')
+
+    checkpoint = latest_checkpoint(run_dir)
+    assert checkpoint is not None
+    run = RunDir.resume(run_dir, checkpoint.step)
+    assert steps_of(run_dir) == [1, 2, 3]
+    assert sorted(p.stem for p in (run_dir / "rollouts").iterdir()) == [
+        "step-000001",
+        "step-000002",
+        "step-000003",
+    ]
+    assert [p.name for p in (run_dir / "checkpoints").iterdir()] == ["step-000003"]
+    assert sorted(p.name for p in (run_dir / "policies").iterdir()) == [
+        "policy-v0",
+        "policy-v1",
+        "policy-v2",
+    ]
+    run.log_step(4, 4, {"reward/mean": 0.5})
+    run.trace("learn", "learner", 1.0, 2.0)
+    assert steps_of(run_dir) == [1, 2, 3, 4]
+    assert json.loads((run_dir / "trace.json").read_text())[-1]["name"] == "learn"
+
+
+def test_resume_removes_the_outcome_of_an_earlier_end(tmp_path: Path) -> None:
+    run_dir = write_example_run(tmp_path / "run", steps=2, finished=True)
+    RunDir.resume(run_dir, 2)
+    assert read_summary(run_dir) is None
+
+
+def test_an_unlisted_metric_or_event_is_refused_and_leaves_no_trace(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, CONFIG)
+    with pytest.raises(KeyError, match=r"'reward/meen' is not in .* nearest is 'reward/mean'"):
+        run.log_step(1, 1, {"entropy": 1.0, "reward/meen": 0.5})
+    with pytest.raises(KeyError, match=r"event 'worker_dyed'"):
+        run.events("worker_dyed")
+    assert not (tmp_path / "metrics.jsonl").exists()
+    assert not (tmp_path / "events.jsonl").exists()
+
+
+def test_not_a_number_is_null_in_strict_json(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, CONFIG)
+    run.log_step(1, 1, {"ratio/max": float("inf"), "entropy": float("nan")})
+    (record,) = jsonl.read(tmp_path / "metrics.jsonl")
+    assert (record["ratio/max"], record["entropy"]) == (None, None)
+
+
+def test_a_used_folder_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    write_example_run(tmp_path / "run", steps=1)
+    with pytest.raises(UserError, match=r"not empty: continue it with --resume .*run, choose"):
+        RunDir.create(tmp_path / "run", CONFIG)
+
+
+def test_only_one_process_writes_a_run(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path / "run", CONFIG)
+    with pytest.raises(UserError, match=r"being written by another process"):
+        RunDir.resume(tmp_path / "run", 0)
+    run.close()
+    RunDir.resume(tmp_path / "run", 0).close()
+
+
+def test_resuming_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not a run directory \(it has no config.yaml\)"):
+        RunDir.resume(tmp_path, 0)
+
+
+def test_an_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match=r"cannot write .*Not a directory.*choose another folder"):
+        RunDir.create(tmp_path / "file" / "run", CONFIG)
+
+
+def test_a_full_disk_is_told_before_the_run_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlpost.rundir.MIN_FREE_MB", 1 << 40)
+    with pytest.raises(UserError, match=r"MB are free at .* free space there"):
+        RunDir.create(tmp_path / "run", CONFIG)
+
+
+def test_a_torn_last_line_is_skipped_and_damage_elsewhere_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3')
+    assert jsonl.read(path) == [{"a": 1}, {"a": 2}]
+    path.write_text('{"a": 1}\n{"a"\n{"a": 3}\n')
+    with pytest.raises(ValueError, match=r"line 2 is not JSON"):
+        jsonl.read(path)
+    assert jsonl.read(tmp_path / "absent") == []
+
+
+def test_summary_schema(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, CONFIG)
+    path = run.write_summary(example_summary(40))
+    summary = json.loads(path.read_text())
+    assert summary["before"]["nDCG@10"] == 0.6123
+    assert summary["delta"]["nDCG@10"] == {"mean": 0.0458, "ci95": [0.0291, 0.0622], "p": 0.0002}
+    assert summary["seconds"]["rl"] == 181.4
+    assert summary["versions"]["python"].startswith("3.")
+    assert read_summary(tmp_path) == summary
