@@ -1,0 +1,53 @@
+"""Credit: complete groups -> samples that carry the advantage of each token.
+
+``CREDIT`` is the table a config chooses from. An entry takes the groups of one step and its own
+parameters, so a credit may be per sequence (as here), per token or per rank.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from rlpost import advantages
+from rlpost.types import Group, Rollout, Sample
+
+Credit = Callable[[Sequence[Group]], list[Sample]]
+
+
+def group_mean(groups: Sequence[Group], *, scale: advantages.Scale = "group_std") -> list[Sample]:
+    """GRPO and relatives: see ``advantages.group_mean``."""
+    rewards_P_G = [group.rewards_G for group in groups]
+    return per_sequence(groups, advantages.group_mean(rewards_P_G, scale=scale))
+
+
+def leave_one_out(groups: Sequence[Group], *, scale: advantages.Scale = "none") -> list[Sample]:
+    """RLOO: see ``advantages.leave_one_out``."""
+    rewards_P_G = [group.rewards_G for group in groups]
+    return per_sequence(groups, advantages.leave_one_out(rewards_P_G, scale=scale))
+
+
+CREDIT: dict[str, Callable[..., list[Sample]]] = {
+    "group_mean": group_mean,
+    "leave_one_out": leave_one_out,
+}
+
+
+def per_sequence(
+    groups: Sequence[Group], advantages_P_G: Iterable[Iterable[float]]
+) -> list[Sample]:
+    """Samples in group order, every token of a completion with the completion's advantage."""
+    return [
+        _sample(group, rollout, float(advantage))
+        for group, advantages_G in zip(groups, advantages_P_G, strict=True)
+        for rollout, advantage in zip(group.rollouts, advantages_G, strict=True)
+    ]
+
+
+def _sample(group: Group, rollout: Rollout, advantage: float) -> Sample:
+    completion = rollout.completion
+    return Sample(
+        prompt_ids=group.ticket.prompt.token_ids,
+        completion_ids=completion.token_ids,
+        logprobs_T=completion.logprobs_T,
+        advantages_T=(advantage,) * len(completion.token_ids),
+    )

@@ -1,0 +1,172 @@
+"""The learner: complete groups in, one optimizer step on LoRA adapters, metrics out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import torch
+
+from rlpost.aggregation import Totals, weighted_sum
+from rlpost.algorithm import Algorithm
+from rlpost.batching import TokenBatch, batches, collate, num_tokens
+from rlpost.errors import TrainingError
+from rlpost.lora import set_dropout
+from rlpost.metrics import fold, group_metrics
+from rlpost.optim import OptimSettings, adamw, learning_rate
+from rlpost.policy import CausalLM, PackedPolicy
+from rlpost.publish import publish_adapter
+from rlpost.token_stats import TokenStats
+from rlpost.training_state import load_state, save_state
+from rlpost.types import Group, PolicyRef, Sample
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+class TorchLearner:
+    """A ``ports.Learner`` on PyTorch, in this process.
+
+    The ratio of the objective is pi_learner / pi_engine: behaviour log-probabilities are those the
+    engine reported when it sampled, at the same ``temperature``.
+    """
+
+    def __init__(
+        self,
+        model: PeftModel,
+        *,
+        algorithm: Algorithm,
+        optim: OptimSettings,
+        tokens_per_batch: int,
+        temperature: float,
+        epochs: int = 1,
+        minibatches: int = 1,
+    ) -> None:
+        """``model`` has adapters on it; ``tokens_per_batch`` bounds a packed micro-batch, and with
+        it memory.
+
+        Each step makes ``epochs * minibatches`` optimizer steps: the step's samples are cut into
+        ``minibatches`` equal parts and gone over ``epochs`` times.
+        """
+        self._model = model
+        self._policy = PackedPolicy(cast(CausalLM, model.get_base_model()))
+        self._algorithm = algorithm
+        self._optim = optim
+        self._tokens_per_batch = tokens_per_batch
+        self._temperature = temperature
+        self._epochs = epochs
+        self._minibatches = minibatches
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._optimizer = adamw(self._parameters, optim)
+        self._version = 0
+        self._updates = 0
+        set_dropout(model, active=False)
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def step(self, groups: Sequence[Group]) -> Mapping[str, float]:
+        """Train on ``groups``, in ticket order whatever the order given; ``version`` grows by one.
+
+        Raises TrainingError on a non-finite loss or gradient, before it reaches the weights.
+        """
+        ordered = sorted(groups, key=lambda group: group.ticket.index)
+        samples = self._algorithm.credit(ordered)
+        reports = [self._update(part) for part in self._parts(samples)]
+        self._version += 1
+        return {
+            **group_metrics(ordered),
+            **fold(reports),
+            "tokens/step": float(sum(num_tokens(sample) for sample in samples)),
+            "tokens/completion": float(sum(len(sample.completion_ids) for sample in samples)),
+        }
+
+    def _parts(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+        size = math.ceil(len(samples) / self._minibatches)
+        for _ in range(self._epochs):
+            for start in range(0, len(samples), size):
+                yield samples[start : start + size]
+
+    def _update(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """One optimizer step on all of ``samples``."""
+        totals = Totals.of(len(sample.completion_ids) for sample in samples)
+        # Without credit a sample adds exactly nothing to the gradient; the totals still count it.
+        credited = [sample for sample in samples if any(sample.advantages_T)] or samples
+        stats = TokenStats()
+        loss = 0.0
+        self._zero_gradients()
+        set_dropout(self._model, active=True)
+        for batch in batches(credited, budget=self._tokens_per_batch, device=self._policy.device):
+            loss += self._backward(batch, totals, stats)
+        set_dropout(self._model, active=False)
+        norm = self._clip_gradients(loss)
+        rate = learning_rate(self._updates, self._optim)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._updates += 1
+        return {"loss/policy": loss, "grad_norm": norm, "lr": rate, **stats.report()}
+
+    def _backward(self, batch: TokenBatch, totals: Totals, stats: TokenStats) -> float:
+        """Add one micro-batch's share of the gradient; returns its share of the loss."""
+        logprobs_T, entropy_T = self._policy.logprobs(batch, temperature=self._temperature)
+        sampled = batch.sampled
+        leaf_T = logprobs_T.detach().requires_grad_()
+        loss_T = self._algorithm.objective(leaf_T, sampled)
+        weights_S = self._algorithm.aggregation(sampled.lengths_S, totals)
+        loss = weighted_sum(loss_T, weights_S, sampled.lengths_S)
+        (gradient_T,) = torch.autograd.grad(loss, leaf_T)
+        torch.autograd.backward([logprobs_T], [gradient_T])
+        stats.add(leaf_T.detach(), entropy_T.detach(), sampled, gradient_T)
+        return float(loss.detach())
+
+    def _zero_gradients(self) -> None:
+        # Zeros, not None: AdamW skips a parameter without a gradient, and a step without any
+        # completion would differ from a step whose gradient is zero.
+        for parameter in self._parameters:
+            parameter.grad = torch.zeros_like(parameter)
+
+    def _clip_gradients(self, loss: float) -> float:
+        norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(
+                f"step {self._version + 1}: loss/policy is {loss} and grad_norm is {norm}; "
+                "the weights were not changed by it"
+            )
+        return norm
+
+    @torch.no_grad()
+    def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> list[float]:
+        """Log-probability (temperature 1) of each completion token under the current weights."""
+        count = len(completion_ids)
+        sample = Sample(
+            prompt_ids=tuple(prompt_ids),
+            completion_ids=tuple(completion_ids),
+            logprobs_T=(0.0,) * count,
+            advantages_T=(0.0,) * count,
+        )
+        batch = collate([sample], device=self._policy.device)
+        logprobs_T, _ = self._policy.logprobs(batch, temperature=1.0)
+        scores: list[float] = logprobs_T.tolist()
+        return scores
+
+    def publish(self, root: Path) -> PolicyRef:
+        """Write the adapter as ``root/policy-v{version}``: whole or absent, never overwritten."""
+        return publish_adapter(self._model, root, version=self._version)
+
+    def save(self, path: Path) -> None:
+        """Write ``path/adapter`` in PEFT format and ``path/learner.pt`` with the rest."""
+        save_state(
+            path,
+            model=self._model,
+            optimizer=self._optimizer,
+            counters={"version": self._version, "updates": self._updates},
+        )
+
+    def restore(self, path: Path) -> None:
+        """Continue from ``save``; CheckpointError if it does not fit this model."""
+        counters = load_state(path, model=self._model, optimizer=self._optimizer)
+        self._version, self._updates = counters["version"], counters["updates"]

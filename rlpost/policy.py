@@ -1,0 +1,66 @@
+"""The policy as the learner sees it: a packed micro-batch in, log-probabilities of its sampled
+tokens out.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rlpost.attention import PACKED_SDPA
+from rlpost.batching import TokenBatch
+from rlpost.errors import UserError
+from rlpost.logprobs import token_logprobs
+
+
+class CausalLM(Protocol):
+    """What is used of a transformers causal language model."""
+
+    base_model: nn.Module
+
+    def get_output_embeddings(self) -> nn.Module: ...
+    def set_attn_implementation(self, name: str) -> None: ...
+
+
+class PackedPolicy:
+    """Runs a transformers causal LM on packed rows; its output head is applied in chunks."""
+
+    def __init__(self, model: CausalLM, *, attention: str | None = None) -> None:
+        """``attention``: default is ``flash_attention_2`` on CUDA and ``packed_sdpa`` elsewhere.
+
+        Raises UserError when the output head is more than one matrix.
+        """
+        head = model.get_output_embeddings()
+        if type(head) is not nn.Linear or head.bias is not None:
+            raise UserError(
+                f"the output head is {type(head).__name__}, not a plain bias-free matrix: "
+                "leave it out of lora.target_modules, or use another model"
+            )
+        on_cuda = head.weight.device.type == "cuda"
+        model.set_attn_implementation(
+            attention or ("flash_attention_2" if on_cuda else PACKED_SDPA)
+        )
+        self._decoder: nn.Module = model.base_model
+        self._head: nn.Linear = head
+
+    @property
+    def device(self) -> torch.device:
+        return self._head.weight.device
+
+    def logprobs(self, batch: TokenBatch, *, temperature: float) -> tuple[Tensor, Tensor]:
+        """(logprobs_T, entropy_T) of the batch's completion tokens at ``temperature``, in nats."""
+        output = self._decoder(
+            input_ids=batch.input_ids_L[None],
+            position_ids=batch.position_ids_L[None],
+            use_cache=False,
+            cu_seq_lens_q=batch.cu_seqlens,
+            cu_seq_lens_k=batch.cu_seqlens,
+            max_length_q=batch.longest,
+            max_length_k=batch.longest,
+        )
+        hidden_T_D = output.last_hidden_state[0, batch.sources_T]
+        return token_logprobs(
+            hidden_T_D, self._head.weight, batch.targets_T, temperature=temperature
+        )

@@ -1,0 +1,51 @@
+"""Publishing a policy: the adapter of a model as an immutable, versioned folder that appears whole
+or not at all.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlpost.adapters import verify, write_manifest
+from rlpost.durable import disk_trouble, rename_folder
+from rlpost.errors import CheckpointError
+from rlpost.types import PolicyRef
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+
+def publish_adapter(model: PeftModel, root: Path, *, version: int) -> PolicyRef:
+    """Write ``root/policy-v{version}``; publishing equal weights again is no error and changes
+    nothing.
+
+    Raises CheckpointError when that folder exists with other weights.
+    """
+    policy = PolicyRef(version=version, path=root / f"policy-v{version}")
+    with disk_trouble(root):
+        root.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{policy.path.name}-", dir=root))
+        try:
+            write_adapter(model, staging)
+            manifest = write_manifest(
+                staging, version=version, base_model=str(model.get_base_model().name_or_path)
+            )
+            if policy.path.exists():
+                if verify(policy) != manifest:
+                    raise CheckpointError(
+                        f"{policy.path} holds other weights: remove it, or publish elsewhere"
+                    )
+            else:
+                rename_folder(staging, policy.path)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return policy
+
+
+def write_adapter(model: PeftModel, folder: Path) -> None:
+    """The adapter in PEFT's format, into ``folder`` itself."""
+    # Embeddings are never trained here; "auto" would ask the hub whether they were resized.
+    model.save_pretrained(str(folder), save_embedding_layers=False)
