@@ -116,7 +116,7 @@ def stop_ids(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[
     if config.is_file():
         listed = json.loads(config.read_text()).get("eos_token_id")
         stop |= set(listed) if isinstance(listed, list) else {listed}
-    return frozenset(int(token) for token in stop if token is not None)
+    return frozenset(token for token in stop if token is not None)
 
 
 def checkpoint_tensors(path: str | Path) -> Iterator[tuple[str, torch.Tensor]]:

@@ -1,0 +1,246 @@
+"""The fast engine: vLLM in this process, on CPU or GPU; with its weights file, vLLM's only user.
+
+On CPU a new policy is merged into the base in fp32 and replaces the engine's weights, which costs
+nothing while sampling. On GPU (not covered by the tests, which have none) it is served as a LoRA
+adapter. The settings are the measured best for small models on CPU: eager, one thread, block size
+32, no separate engine process.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rlpost.adapters import Adapter, read_adapter
+from rlpost.engines.requests import check_request, completion
+from rlpost.engines.vllm_weights import replace_weights
+from rlpost.errors import EngineError, UserError, boundary
+from rlpost.merge import merged
+from rlpost.models import Dtype, checkpoint_tensors, load_tokenizer, resolve, stop_ids
+from rlpost.types import Completion, PolicyRef, Prompt, Sampling
+
+Sync = Literal["auto", "merged", "adapter"]
+
+ENVIRONMENT = {
+    # The engine core in this process: up in 2 s instead of 12-24, and no child to lose.
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+    # Otherwise every engine of a machine pins itself to the same first cores.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_LOGGING_LEVEL": "ERROR",
+    "VLLM_NO_USAGE_STATS": "1",
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""The values vLLM takes as ``max_lora_rank``."""
+
+
+class VllmEngine:
+    """Samples with vLLM; one random stream per sibling (its request's seed).
+
+    Log-probabilities are those of the engine, at the sampling distribution; for greedy sampling, at
+    temperature 1. In fp32 they agree with transformers within 1e-4 (measured: see
+    ``scripts/bench/engine_parity``).
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        *,
+        dtype: Dtype = "float32",
+        max_length: int = 1024,
+        kv_cache_mb: int = 256,
+        sync: Sync = "auto",
+        max_lora_rank: int = 16,
+        max_loras: int = 2,
+        max_sequences: int = 256,
+        gpu_memory_utilization: float = 0.8,
+    ) -> None:
+        """Start the engine with policy version 0, the model as it is.
+
+        ``max_length`` bounds prompt plus completion; ``kv_cache_mb`` applies on CPU and
+        ``gpu_memory_utilization`` on GPU, ``max_lora_rank`` and ``max_loras`` to adapter sync.
+        Raises UserError when vLLM is not installed, or for merged sync in bfloat16.
+        """
+        self._llm_class = _import_vllm()
+        self._tokenizer = load_tokenizer(model_path)
+        self._stop = stop_ids(model_path, self._tokenizer)
+        self._context = max_length
+        self._version = 0
+        self._lora: Any = None
+        self._sync = _resolve_sync(sync, dtype)
+        tensors = checkpoint_tensors(model_path)
+        if self._sync == "merged":
+            self._base = {name: tensor.float() for name, tensor in tensors}
+            self._shapes = {name: tuple(tensor.shape) for name, tensor in self._base.items()}
+        else:
+            self._shapes = {name: tuple(tensor.shape) for name, tensor in tensors}
+        settings = _device_settings(kv_cache_mb, gpu_memory_utilization)
+        if self._sync == "adapter":
+            settings |= {
+                "enable_lora": True,
+                "max_loras": max_loras,
+                "max_lora_rank": _servable_rank(max_lora_rank),
+            }
+        with boundary(EngineError, f"starting vLLM with {model_path}"):
+            self._llm = self._llm_class(
+                model=str(resolve(model_path)),
+                dtype=dtype,
+                # One more than asked for: scoring a full sequence still has to sample one token.
+                max_model_len=max_length + 1,
+                max_num_seqs=max_sequences,
+                enable_prefix_caching=True,
+                logprobs_mode="processed_logprobs",
+                generation_config="vllm",
+                disable_log_stats=True,
+                seed=0,
+                **settings,
+            )
+
+    @property
+    def version(self) -> int:
+        return self._version
+
+    def generate(
+        self, prompts_P: Sequence[Prompt], *, seeds_P_G: Sequence[Sequence[int]], sampling: Sampling
+    ) -> list[list[Completion]]:
+        """See ``Engine.generate``."""
+        from vllm import SamplingParams
+
+        check_request(prompts_P, seeds_P_G, sampling, context=self._context)
+        requests: list[dict[str, list[int]]] = []
+        params: list[Any] = []
+        for prompt, seeds_G in zip(prompts_P, seeds_P_G, strict=True):
+            for seed in seeds_G:
+                requests.append({"prompt_token_ids": list(prompt.token_ids)})
+                params.append(
+                    SamplingParams(
+                        temperature=sampling.temperature,
+                        max_tokens=sampling.max_tokens,
+                        seed=seed,
+                        stop_token_ids=sorted(self._stop),
+                        logprobs=0,
+                        detokenize=False,
+                    )
+                )
+        outputs = iter(self._run(requests, params))
+        return [[self._completion(next(outputs)) for _ in seeds_G] for seeds_G in seeds_P_G]
+
+    def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> list[float]:
+        """See ``Engine.score``."""
+        from vllm import SamplingParams
+
+        if not completion_ids:
+            return []
+        params = SamplingParams(max_tokens=1, prompt_logprobs=0, detokenize=False)
+        sequence = [*prompt_ids, *completion_ids]
+        [output] = self._run([{"prompt_token_ids": sequence}], [params])
+        return [
+            float(output.prompt_logprobs[position][sequence[position]].logprob)
+            for position in range(len(prompt_ids), len(sequence))
+        ]
+
+    def load(self, policy: PolicyRef) -> None:
+        """See ``Engine.load``. An engine whose load failed in vLLM itself cannot be used again."""
+        adapter = read_adapter(policy, self._shapes)
+        with boundary(EngineError, f"loading policy version {policy.version} into vLLM"):
+            if self._sync == "merged":
+                self._llm.collective_rpc(replace_weights, args=(merged(self._base, adapter),))
+            else:
+                self._add_adapter(policy, adapter)
+            # Cached keys and values belong to the weights that computed them; vLLM does not notice.
+            self._llm.reset_prefix_cache()
+        self._version = policy.version
+
+    def close(self) -> None:
+        """Stop the engine and free its memory; another may be started in this process."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self._llm.llm_engine.engine_core.shutdown()
+        del self._llm
+        gc.collect()
+        cleanup_dist_env_and_memory()
+
+    def _run(self, requests: list[dict[str, list[int]]], params: list[Any]) -> list[Any]:
+        with boundary(EngineError, f"vLLM, on {len(requests)} requests"):
+            outputs: list[Any] = self._llm.generate(
+                requests, params, use_tqdm=False, lora_request=self._lora
+            )
+        return outputs
+
+    def _completion(self, output: Any) -> Completion:
+        [sampled] = output.outputs
+        token_ids = list(sampled.token_ids)
+        logprobs_T = [
+            at[token].logprob for at, token in zip(sampled.logprobs, token_ids, strict=True)
+        ]
+        return completion(
+            token_ids,
+            logprobs_T,
+            version=self._version,
+            stop=self._stop,
+            tokenizer=self._tokenizer,
+        )
+
+    def _add_adapter(self, policy: PolicyRef, adapter: Adapter) -> None:
+        from vllm.lora.request import LoRARequest
+
+        # A new name, number and path per version: the prefix cache is keyed on them, and number 0
+        # is no adapter at all. Added before any request names it, where a failure is harmless.
+        request = LoRARequest(
+            f"policy-v{policy.version}", policy.version + 1, str(policy.path.resolve())
+        )
+        if not self._llm.llm_engine.add_lora(request):
+            raise EngineError(f"vLLM did not take {policy.path}, of rank {adapter.manifest.rank}")
+        self._lora = request
+
+
+def _import_vllm() -> Any:
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        from vllm import LLM
+    except ImportError as exc:
+        raise UserError(
+            "vLLM is not installed: install rlpost[cpu] or rlpost[gpu], or set rollout.engine=hf"
+        ) from exc
+    return LLM
+
+
+def _on_cpu() -> bool:
+    from vllm.platforms import current_platform
+
+    return bool(current_platform.is_cpu())
+
+
+def _resolve_sync(sync: Sync, dtype: Dtype) -> Literal["merged", "adapter"]:
+    if sync == "auto":
+        return "merged" if _on_cpu() and dtype == "float32" else "adapter"
+    if sync == "merged" and dtype == "bfloat16":
+        raise UserError(
+            "sync 'merged' with bfloat16 would round the training away: set sync to adapter, or "
+            "dtype to float32"
+        )
+    return sync
+
+
+def _device_settings(kv_cache_mb: int, gpu_memory_utilization: float) -> dict[str, Any]:
+    if _on_cpu():
+        # Compiling costs 20-30 s of start and gains little; block size 16 is refused on CPU; and
+        # without a size of its own the cache would take nearly all memory.
+        return {
+            "enforce_eager": True,
+            "block_size": 32,
+            "kv_cache_memory_bytes": kv_cache_mb * 2**20,
+        }
+    return {"gpu_memory_utilization": gpu_memory_utilization}
+
+
+def _servable_rank(rank: int) -> int:
+    for servable in LORA_RANKS:
+        if rank <= servable:
+            return servable
+    raise UserError(f"LoRA rank {rank} cannot be served by vLLM: use at most {LORA_RANKS[-1]}")
