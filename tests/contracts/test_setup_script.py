@@ -9,21 +9,8 @@ import pytest
 
 from tests.paths import REPO
 
-TOOLS = [
-    "bash",
-    "env",
-    "dirname",
-    "sha256sum",
-    "cut",
-    "cat",
-    "uname",
-    "df",
-    "awk",
-    "rm",
-    "tail",
-    "mkdir",
-    "cp",
-]
+SHELL_TOOLS = ("bash", "env", "dirname", "sha256sum", "cut", "cat", "uname", "df", "awk")
+FILE_TOOLS = ("rm", "cp", "mkdir", "head", "tail")
 
 
 @pytest.fixture
@@ -34,7 +21,7 @@ def checkout(tmp_path: Path) -> Path:
     shutil.copy(REPO / "scripts" / "setup", root / "scripts" / "setup")
     shutil.copy(REPO / "pyproject.toml", root)
     (root / "bin").mkdir()
-    for tool in TOOLS:
+    for tool in SHELL_TOOLS + FILE_TOOLS:
         (root / "bin" / tool).symlink_to(str(shutil.which(tool)))
     return root
 
