@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from rankers import lucene
 from rankers.cache import content_key, default_cache_dir, published
 from rankers.types import Collection, Document, ScoredDoc
 
@@ -66,6 +65,8 @@ def _trimmed(found: Mapping[str, list[ScoredDoc]], depth: int) -> dict[str, list
 def _lucene(
     collection: Collection, index: Path, depth: int, k1: float, b: float, *, subprocess: bool
 ) -> dict[str, list[ScoredDoc]]:
+    from rankers import lucene  # here, so that the child does not import its main module twice
+
     with tempfile.TemporaryDirectory(prefix="bm25-") as name:
         folder = Path(name)
         queries, out = folder / "queries.json", folder / "run.json"

@@ -135,13 +135,16 @@ def decreasing_float32(scores: Sequence[float]) -> list[float]:
     if not np.isfinite(rounded).all():
         worst = scores[int(np.argmin(np.isfinite(rounded)))]
         raise DataError(f"scores must be finite as 32-bit floats, got {worst}")
-    # The bits of a float, with negative ones mirrored, count the floats from 0: neighbours differ
-    # by 1. "At most the predecessor minus 1" is then a running minimum of count + position.
-    bits = rounded.view(np.int32).astype(np.int64)
-    counts = np.where(bits >= 0, bits, -(bits & 0x7FFFFFFF))
+    # The bits of a float count the floats from 0 on: neighbours differ by 1, and "at most the
+    # predecessor minus 1" is a running minimum of count + position. Denormals are left out of the
+    # count, because a process that flushes them to zero would see ties.
+    denormals = 0x7FFFFF
+    bits = rounded.view(np.uint32).astype(np.int64)
+    counts = np.maximum((bits & 0x7FFFFFFF) - denormals, 0) * np.where(bits >> 31, -1, 1)
     position = np.arange(len(counts))
     counts = np.minimum.accumulate(counts + position) - position
-    bits = np.where(counts >= 0, counts, -counts | 0x80000000)
+    magnitudes = np.where(counts != 0, np.abs(counts) + denormals, 0)
+    bits = magnitudes | np.where(counts < 0, 0x80000000, 0)
     lowered: list[float] = bits.astype(np.uint32).view(np.float32).astype(np.float64).tolist()
     return lowered
 

@@ -1,0 +1,126 @@
+"""Our values against hand arithmetic, against golden ones, and against other evaluators."""
+
+import math
+from pathlib import Path
+
+import ir_measures
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankers.errors import DataError
+from rankers.measures import evaluate, ndcg
+from rankers.trec import read_run, write_run
+from rankers.types import ScoredDoc
+from tests.rankers.golden import golden
+
+DOCS = [f"d{i}" for i in range(12)]
+SCORES = st.sampled_from([0.0, 1.0, 1.00000001, 2.0, 16777216.0, 16777217.0, -1.0])
+RUN = st.lists(st.sampled_from(DOCS), unique=True, min_size=1).flatmap(
+    lambda ids: st.lists(SCORES, min_size=len(ids), max_size=len(ids)).map(
+        lambda scores: [ScoredDoc(i, s) for i, s in zip(ids, scores, strict=True)]
+    )
+)
+GAINS = st.dictionaries(st.sampled_from(DOCS), st.integers(-1, 3), min_size=1)
+
+
+def write_raw(path: Path, run: dict[str, dict[str, float]]) -> None:
+    lines = [f"{q} Q0 {d} 0 {s!r} t\n" for q, docs in run.items() for d, s in docs.items()]
+    path.write_text("".join(lines))
+
+
+def test_ndcg_by_hand() -> None:
+    gains = [0, 2, 1]
+    ideal = 2 + 1 / math.log2(3)
+    assert ndcg((1, 2, 0), gains) == pytest.approx(1.0)
+    assert ndcg((0, 1, 2), gains) == pytest.approx((2 / math.log2(3) + 1 / 2) / ideal)
+    assert ndcg((0, 1, 2), gains, k=1) == 0.0
+    assert ndcg((1, 2, 0), gains, ideal=[2, 2, 1, 0]) == pytest.approx(
+        ideal / (2 + 2 / math.log2(3) + 1 / 2)
+    )
+
+
+def test_ndcg_without_anything_relevant_is_0() -> None:
+    assert ndcg((0, 1), [0, -1]) == 0.0
+    assert ndcg((), []) == 0.0
+
+
+@given(st.permutations(DOCS), GAINS, st.integers(1, 12))
+def test_ndcg_with_the_full_ideal_is_ir_measures_ndcg(
+    docs: list[str], gains: dict[str, int], k: int
+) -> None:
+    run = {"q": [ScoredDoc(doc, 0.0) for doc in docs]}
+    value = ndcg(
+        range(len(docs)), [gains.get(doc, 0) for doc in docs], k=k, ideal=list(gains.values())
+    )
+    expected = evaluate(run, {"q": gains}, [f"nDCG@{k}"]).per_query[f"nDCG@{k}"]["q"]
+    assert value == pytest.approx(expected, abs=1e-9)
+
+
+def test_golden_example_with_a_missing_query(tmp_path: Path) -> None:
+    case = golden("evaluation_basic")
+    write_raw(tmp_path / "run", case["run"])
+    means = case["ir_measures_aggregate"]
+    found = evaluate(read_run(tmp_path / "run"), case["qrels"], list(means))
+    assert found.mean == pytest.approx(means, abs=1e-9)
+    for name, values in case["ir_measures_per_query"].items():
+        assert found.per_query[name] == pytest.approx(values, abs=1e-9)
+
+
+def test_golden_ties_are_broken_as_trec_eval_does_for_every_measure(tmp_path: Path) -> None:
+    for case in golden("evaluation_ties")["cases"]:
+        write_raw(tmp_path / "run", case["run"])
+        found = evaluate(read_run(tmp_path / "run"), case["qrels"], ["RR", "RR@10", "nDCG@10"])
+        assert found.mean["RR"] == found.mean["RR@10"] == pytest.approx(case["recip_rank"])
+        assert found.mean["nDCG@10"] == pytest.approx(case["ndcg_cut_10"])
+
+
+def test_golden_negative_relevance(tmp_path: Path) -> None:
+    case = golden("evaluation_negative_rel")
+    write_raw(tmp_path / "run", {"q": case["run"]})
+    found = evaluate(read_run(tmp_path / "run"), {"q": case["qrels"]}, ["nDCG@10", "AP"])
+    assert found.mean == pytest.approx({"nDCG@10": case["ndcg_cut_10"], "AP": case["map"]})
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.sampled_from("abc"), RUN, min_size=1), GAINS)
+def test_a_written_run_means_the_same_to_every_evaluator(
+    tmp_path_factory: pytest.TempPathFactory,
+    run: dict[str, list[ScoredDoc]],
+    gains: dict[str, int],
+) -> None:
+    path = tmp_path_factory.mktemp("runs") / "a.trec"
+    write_run(path, run, tag="t")
+    qrels = {"a": gains, "b": {"d0": 1}, "c": {"d1": 2, "d2": 1}}
+    ours = evaluate(run, qrels, ["nDCG@10", "AP", "RR@10"])
+    assert evaluate(read_run(path), qrels, ["nDCG@10", "AP", "RR@10"]) == ours
+
+    theirs = ir_measures.calc_aggregate(
+        [ir_measures.nDCG @ 10, ir_measures.AP, ir_measures.RR @ 10],
+        qrels,
+        ir_measures.read_trec_run(str(path)),  # type: ignore[no-untyped-call]
+    )
+    assert {str(m): v for m, v in theirs.items()} == pytest.approx(dict(ours.mean), abs=1e-9)
+
+    pytrec_eval = pytest.importorskip("pytrec_eval")
+    scores = {q: dict(docs) for q, docs in read_run(path).items()}
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut_10", "map", "recip_rank"})
+    for query_id, values in evaluator.evaluate(scores).items():
+        assert ours.per_query["nDCG@10"][query_id] == pytest.approx(values["ndcg_cut_10"])
+        assert ours.per_query["AP"][query_id] == pytest.approx(values["map"])
+        # trec_eval cannot cut the reciprocal rank, but no list here is longer than 12.
+        if values["recip_rank"] >= 0.1:
+            assert ours.per_query["RR@10"][query_id] == pytest.approx(values["recip_rank"])
+
+
+def test_queries_that_were_not_judged_do_not_count() -> None:
+    run = {"q": [ScoredDoc("a", 1.0)], "other": [ScoredDoc("a", 1.0)]}
+    assert evaluate(run, {"q": {"a": 1}, "missing": {"a": 1}}).mean["nDCG@10"] == 0.5
+
+
+def test_what_cannot_be_evaluated_is_refused() -> None:
+    run = {"q": [ScoredDoc("a", 1.0)]}
+    with pytest.raises(DataError, match="unknown measure 'nDGC@10'"):
+        evaluate(run, {"q": {"a": 1}}, ["nDGC@10"])
+    with pytest.raises(DataError, match="share no query"):
+        evaluate(run, {"p": {"a": 1}})
