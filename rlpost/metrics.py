@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from rlpost.advantages import is_degenerate
-from rlpost.types import Group, Rollout
+from rlpost.types import Group
 
 Fold = Callable[[Sequence[float]], float]
 
@@ -78,6 +78,7 @@ METRICS: dict[str, Metric] = {
 
 FAMILIES: dict[str, Metric] = {
     "reward/part/": Metric(mean, "mean of one part of the reward, named by the task"),
+    "reward/part_stderr/": Metric(mean, "standard error of one part's mean, across groups"),
     "eval/": Metric(last, "held-out measure during training, named as in ir_measures"),
 }
 """Prefix -> what every name under it is; the rest of the name is chosen by a task or a config."""
@@ -121,16 +122,19 @@ def group_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "completion/length_mean": mean(lengths),
         "completion/length_max": float(max(lengths)),
         "completion/clipped_ratio": mean([r.completion.finish == "length" for r in rollouts]),
-        **_parts(rollouts),
+        **_parts(groups),
     }
 
 
-def _parts(rollouts: Sequence[Rollout]) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for rollout in rollouts:
-        for name, value in rollout.score.parts.items():
-            values.setdefault(name, []).append(value)
-    return {f"reward/part/{name}": mean(_applicable(found)) for name, found in values.items()}
+def _parts(groups: Sequence[Group]) -> dict[str, float]:
+    names = dict.fromkeys(name for g in groups for r in g.rollouts for name in r.score.parts)
+    metrics = {}
+    for name in names:
+        values_P_G = [[r.score.parts.get(name, math.nan) for r in g.rollouts] for g in groups]
+        found_P_G = [found for values_G in values_P_G if (found := _applicable(values_G))]
+        metrics[f"reward/part/{name}"] = mean([value for found in found_P_G for value in found])
+        metrics[f"reward/part_stderr/{name}"] = _stderr([mean(found) for found in found_P_G])
+    return metrics
 
 
 def _applicable(values: Sequence[float]) -> list[float]:

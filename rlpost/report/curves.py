@@ -1,0 +1,138 @@
+"""Curves over training steps, with the uncertainty that was logged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from rlpost.jsonl import Record
+from rlpost.metrics import metric
+from rlpost.report import svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LONG_RUN = 20
+"""From this many steps on, the raw series is faint and its moving mean is drawn over it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """One chart: up to two metrics, and the metric that holds the first one's standard error."""
+
+    title: str
+    metrics: tuple[str, ...]
+    stderr: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A chart as the page shows it."""
+
+    title: str
+    latest: str
+    meaning: str
+    svg: Markup
+
+
+CURVES = (
+    Curve(title="Reward", metrics=("reward/mean",), stderr="reward/stderr"),
+    Curve(
+        title="Training nDCG",
+        metrics=("reward/part/ndcg",),
+        stderr="reward/part_stderr/ndcg",
+    ),
+    Curve(
+        title="Well-formed answers",
+        metrics=("reward/part/format",),
+        stderr="reward/part_stderr/format",
+    ),
+    Curve(title="Entropy", metrics=("entropy",)),
+    Curve(title="KL from the sampling policy", metrics=("kl/behaviour",)),
+    Curve(title="Gradient norm", metrics=("grad_norm",)),
+    Curve(title="Lag", metrics=("staleness/mean", "staleness/max")),
+    Curve(title="Completion length", metrics=("completion/length_mean",)),
+    Curve(title="Clipped tokens", metrics=("clip_ratio/low", "clip_ratio/high")),
+    Curve(title="Groups without credit", metrics=("frac_degenerate_groups",)),
+    Curve(title="Throughput", metrics=("perf/samples_per_s",)),
+)
+"""In the order of the page; a curve without data is left out."""
+
+
+def charts(steps: Sequence[Record]) -> list[Chart]:
+    """Every curve that ``steps`` has data for, held-out measures second."""
+    first, *rest = CURVES
+    curves = [first, *_held_out(steps), *rest]
+    return [_chart(curve, steps) for curve in curves if _points(steps, curve.metrics[0])]
+
+
+def _held_out(steps: Sequence[Record]) -> Iterator[Curve]:
+    names = dict.fromkeys(name for step in steps for name in step if name.startswith("eval/"))
+    for name in names:
+        yield Curve(title=f"Held-out {name.removeprefix('eval/')}", metrics=(name,))
+
+
+def _chart(curve: Curve, steps: Sequence[Record]) -> Chart:
+    axes = svg.axes(4.1, 2.25)
+    for name, colour in zip(curve.metrics, (svg.LINE, svg.SECOND), strict=False):
+        _draw(axes, steps, name, colour)
+    if curve.stderr:
+        _draw_band(axes, steps, curve)
+    _set_scale(axes, [value for name in curve.metrics for _, value in _points(steps, name)])
+    if len(curve.metrics) > 1:
+        axes.legend(loc="best")
+    axes.grid(axis="y")
+    axes.margins(x=0.02)
+    axes.locator_params(axis="x", integer=True, nbins=6)
+    _, latest = _points(steps, curve.metrics[0])[-1]
+    return Chart(
+        title=curve.title,
+        latest=f"{latest:.3g}",
+        meaning=metric(curve.metrics[0]).meaning,
+        svg=svg.inline(axes, label=f"{curve.title} by training step"),
+    )
+
+
+def _draw(axes: Axes, steps: Sequence[Record], name: str, colour: str) -> None:
+    points = _points(steps, name)
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    label = name.rpartition("/")[2]
+    if len(points) < LONG_RUN:
+        axes.plot(xs, ys, color=colour, linewidth=1.6, marker="o", markersize=2.6, label=label)
+        return
+    axes.plot(xs, ys, color=colour, linewidth=0.8, alpha=0.35)
+    axes.plot(xs, moving_mean(ys, len(ys) // 10), color=colour, linewidth=1.8, label=label)
+
+
+def _draw_band(axes: Axes, steps: Sequence[Record], curve: Curve) -> None:
+    """Mean +- one standard error."""
+    means = dict(_points(steps, curve.metrics[0]))
+    errors = dict(_points(steps, curve.stderr))
+    xs = [step for step in means if step in errors]
+    low = [means[x] - errors[x] for x in xs]
+    high = [means[x] + errors[x] for x in xs]
+    axes.fill_between(xs, low, high, color=svg.LINE, alpha=0.16, linewidth=0)
+
+
+def _set_scale(axes: Axes, values: Sequence[float]) -> None:
+    """Logarithmic over more than two decades; a flat line in the middle, not in its own noise."""
+    low, high = min(values), max(values)
+    if low > 0 and high > 100 * low:
+        axes.set_yscale("log")
+    elif low == high:
+        axes.set_ylim((0, 1) if low == 0 else sorted((0, 2 * low)))
+
+
+def _points(steps: Sequence[Record], name: str) -> list[tuple[int, float]]:
+    return [(step["step"], step[name]) for step in steps if step.get(name) is not None]
+
+
+def moving_mean(values: Sequence[float], width: int) -> list[float]:
+    """Centred mean over ``width`` neighbours in all, fewer at the ends."""
+    half = width // 2
+    windows = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
+    return [math.fsum(window) / len(window) for window in windows]
