@@ -84,7 +84,7 @@ def _chart(curve: Curve, steps: Sequence[Record]) -> Chart:
         _draw_band(axes, steps, curve)
     _set_scale(axes, [value for name in curve.metrics for _, value in _points(steps, name)])
     if len(curve.metrics) > 1:
-        axes.legend(loc="best")
+        axes.legend(loc="best", frameon=False, labelcolor=svg.MUTED)
     axes.grid(axis="y")
     axes.margins(x=0.02)
     axes.locator_params(axis="x", integer=True, nbins=6)
@@ -124,7 +124,7 @@ def _set_scale(axes: Axes, values: Sequence[float]) -> None:
     if low > 0 and high > 100 * low:
         axes.set_yscale("log")
     elif low == high:
-        axes.set_ylim((0, 1) if low == 0 else sorted((0, 2 * low)))
+        axes.set_ylim(min(-0.04, 2 * low), max(1.0, 2 * low))
 
 
 def _points(steps: Sequence[Record], name: str) -> list[tuple[int, float]]:
