@@ -71,6 +71,7 @@ METRICS: dict[str, Metric] = {
         mean, "mean age of the step's groups in policy versions when trained on"
     ),
     "staleness/max": Metric(max, "age of the oldest group in policy versions when trained on"),
+    "queue/wait_s": Metric(last, "seconds the learner waited for the step's groups"),
     "time/step_s": Metric(last, "seconds since the previous step ended"),
     "perf/samples_per_s": Metric(last, "completions trained on per second of wall time"),
 }

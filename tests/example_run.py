@@ -117,10 +117,11 @@ def _learner_metrics(step: int, rng: random.Random) -> dict[str, float]:
 def _write_spans(run: RunDir, now: float, step: int, rng: random.Random) -> float:
     sampled = now + 2.0 + rng.random()
     learnt = sampled + 1.2 + 0.3 * rng.random()
-    run.trace("generate", "rollout-0", now, sampled)
-    run.trace("generate", "rollout-1", now, sampled - 0.6)
-    run.trace("reward", "reward-0", sampled - 0.5, sampled)
-    run.trace("learn", "learner", sampled, learnt)
+    run.trace("sample", "rollout-0", now, sampled - 0.2)
+    run.trace("sample", "rollout-1", now, sampled - 0.6)
+    run.trace("score", "rollout-0", sampled - 0.2, sampled - 0.1)
+    run.trace("put", "rollout-0", sampled - 0.1, sampled)
+    run.trace("step", "learner", sampled, learnt)
     run.trace("publish", "learner", learnt, learnt + 0.1)
     for worker in ("rollout-0", "rollout-1"):
         run.trace("load", worker, learnt + 0.1, learnt + 0.25)

@@ -11,10 +11,10 @@ from rlpost.report import svg
 from rlpost.trace import Span
 
 KINDS = {
-    "generate": svg.GENERATE,
+    "sample": svg.GENERATE,
     "evaluate": svg.GENERATE,
-    "learn": svg.LEARN,
-    "reward": svg.REWARD,
+    "step": svg.LEARN,
+    "score": svg.REWARD,
     "load": svg.SYNC,
     "publish": svg.SYNC,
     "canary": svg.SYNC,
@@ -22,12 +22,15 @@ KINDS = {
 """Colour of a span by its name; any other name is drawn as ``other``."""
 
 LEGEND = (
-    ("generate", "--generate"),
-    ("learn", "--learn"),
-    ("reward", "--reward"),
+    ("sample", "--generate"),
+    ("optimizer step", "--learn"),
+    ("score", "--reward"),
     ("weights", "--sync"),
-    ("other", "--other"),
+    ("other work", "--other"),
 )
+STEP = "step"
+WAITING = frozenset({"put"})
+"""Spans of waiting, not of work: a full queue lets its producers wait. They are left blank."""
 STEPS_SHOWN = 4
 
 
@@ -45,6 +48,7 @@ class Timeline:
 
 def timeline(spans: Sequence[Span]) -> Timeline | None:
     """The whole run, and a few steps from its middle in detail; None without spans."""
+    spans = [span for span in spans if span.name not in WAITING]
     if not spans:
         return None
     start, end = min(s.start for s in spans), max(s.end for s in spans)
@@ -76,7 +80,7 @@ def busy_share(spans: Sequence[Span], actor: str, start: float, end: float) -> f
 
 def _middle_steps(spans: Sequence[Span], start: float, end: float) -> tuple[float, float]:
     """From the end of one optimizer step to the end of the fourth after it, mid-run."""
-    ends = sorted(span.end for span in spans if span.name == "learn")
+    ends = sorted(span.end for span in spans if span.name == STEP)
     if len(ends) <= STEPS_SHOWN:
         return start, end
     first = (len(ends) - STEPS_SHOWN) // 2

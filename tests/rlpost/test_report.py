@@ -144,22 +144,29 @@ def span(name: str, actor: str, start: float, end: float) -> Span:
 
 def test_busy_share_is_the_union_of_spans() -> None:
     spans = [
-        span("generate", "a", 0.0, 4.0),
-        span("reward", "a", 3.0, 5.0),  # overlaps the first
-        span("generate", "a", 8.0, 12.0),  # ends after the window
-        span("learn", "b", 5.0, 6.0),
+        span("sample", "a", 0.0, 4.0),
+        span("score", "a", 3.0, 5.0),  # overlaps the first
+        span("sample", "a", 8.0, 12.0),  # ends after the window
+        span("step", "b", 5.0, 6.0),
     ]
     assert busy_share(spans, "a", 0.0, 10.0) == pytest.approx(0.7)
     assert busy_share(spans, "b", 0.0, 10.0) == pytest.approx(0.1)
 
 
 def test_the_detail_shows_four_steps_from_the_middle() -> None:
-    spans = [span("learn", "learner", 10.0 * i + 8, 10.0 * i + 10) for i in range(12)]
+    spans = [span("step", "learner", 10.0 * i + 8, 10.0 * i + 10) for i in range(12)]
     found = timeline(spans)
     assert found is not None
     assert found.detail_s == pytest.approx(40.0)
     assert found.seconds == pytest.approx(112.0)
     assert timeline([]) is None
+
+
+def test_waiting_is_not_work() -> None:
+    spans = [span("sample", "rollout-0", 0.0, 1.0), span("put", "rollout-0", 1.0, 3.0)]
+    found = timeline([*spans, span("sample", "rollout-0", 3.0, 4.0)])
+    assert found is not None
+    assert found.busy == [("rollout-0", 0.5)]
 
 
 def test_small_formats() -> None:
