@@ -21,7 +21,6 @@ from rlpost.buffer_state import BufferStats, Counts, Snapshot
 from rlpost.errors import QueueError
 from rlpost.frontier import Frontier
 from rlpost.parcel import Dropped, Lease, Parcel, PutAnswer
-from rlpost.types import GroupKey
 
 
 @dataclass(slots=True)
@@ -63,7 +62,7 @@ class GroupBuffer:
         self._settled = Frontier()
         self._next_attempts: dict[int, int] = {}
         self._dropped: dict[int, Dropped] = {}
-        self._quarantined: dict[int, GroupKey] = {}
+        self._quarantined: dict[int, Dropped] = {}
         self._rows = self._bytes = 0
         self._refused = False
         self._counts = Counts()
@@ -147,7 +146,7 @@ class GroupBuffer:
         return tuple(self._dropped.values())
 
     @property
-    def quarantined(self) -> tuple[GroupKey, ...]:
+    def quarantined(self) -> tuple[Dropped, ...]:
         """Groups set aside because no consumer ever acknowledged them."""
         return tuple(self._quarantined.values())
 
@@ -231,7 +230,7 @@ class GroupBuffer:
                 insort(self._waiting, held, key=_position)
             else:
                 self._forget(parcel)
-                self._quarantined[parcel.index] = parcel.key
+                self._quarantined[parcel.index] = _dropped(parcel)
                 self._settled.add(parcel.index)
 
     def _sweep(self) -> None:
@@ -245,9 +244,7 @@ class GroupBuffer:
         self._counts.stale += 1
         self._counts.tokens_stale += parcel.num_tokens
         self._next_attempts[parcel.index] = parcel.key.attempt + 1
-        self._dropped[parcel.index] = Dropped(
-            key=parcel.key, index=parcel.index, num_tokens=parcel.num_tokens
-        )
+        self._dropped[parcel.index] = _dropped(parcel)
 
     def _settle(self, parcel: Parcel) -> None:
         if parcel.index in self._held:
@@ -264,6 +261,10 @@ class GroupBuffer:
         self._rows -= parcel.num_rows
         self._bytes -= parcel.num_bytes
         self._refused = False
+
+
+def _dropped(parcel: Parcel) -> Dropped:
+    return Dropped(key=parcel.key, index=parcel.index, num_tokens=parcel.num_tokens)
 
 
 def _position(held: _Held) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlpost.parcel import Parcel
-from rlpost.types import GroupKey
+from rlpost.parcel import Dropped, Parcel
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,4 +42,4 @@ class Snapshot:
     settled_beyond: tuple[int, ...]
     next_attempts: dict[int, int]
     deliveries: dict[int, int]
-    quarantined: dict[int, GroupKey]
+    quarantined: dict[int, Dropped]

@@ -73,9 +73,9 @@ class Ledger:
         room = ahead * self._groups_per_step - (accepted + len(self._running))
         return [self._start() for _ in range(room)]
 
-    def is_current(self, ticket: Ticket) -> bool:
-        """Whether the book still expects this very attempt to be rolled out."""
-        return self._running.get(ticket.index) == ticket
+    def is_suspect(self, index: int) -> bool:
+        """One more failure and it is quarantined: it should now stand alone, to harm no other."""
+        return self._failures.get(index, 0) >= self._max_attempts - 1
 
     def queued(self, index: int) -> None:
         """The group of this position is in the queue (put just now, or found there)."""
@@ -101,6 +101,13 @@ class Ledger:
     def interrupted(self, index: int, attempt: int, why: str) -> bool:
         """Its worker died before the put: the same attempt again, with the same tokens."""
         return self._fail(index, attempt, attempt, why)
+
+    def returned(self, index: int, attempt: int) -> None:
+        """Stopped by no fault of the prompt: the same attempt again."""
+        ticket = self._running.get(index)
+        if ticket is not None and ticket.key.attempt == attempt:
+            self._leave(index)
+            self._again[index] = attempt
 
     def give_up(self, index: int, why: str) -> None:
         """Never issue this position again; another prompt of the stream takes its place."""

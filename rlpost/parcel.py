@@ -48,7 +48,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """A group that grew too old while it waited."""
+    """A group that left the buffer untrained."""
 
     key: GroupKey
     index: int

@@ -1,0 +1,98 @@
+"""Small runs of the driver for tests: a spec out of stand-ins, and a diary of what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from rlpost.loop import Plan, StepRecord, train
+from rlpost.types import Sampling
+from tests.fakes import HashLearner, LengthReward, NumberSource, ScriptedEngine
+from workers.spec import CanarySpec, CheckpointPlan, Observers, Resources, RunSpec, Streaming
+
+FAST = Streaming(start_s=60, stall_s=60, lease_ttl_s=60)
+
+
+@dataclass
+class Diary:
+    """All that a driver reported."""
+
+    records: list[StepRecord] = field(default_factory=list)
+    events: list[tuple[str, dict[str, object]]] = field(default_factory=list)
+    spans: list[tuple[str, str, float, float]] = field(default_factory=list)
+
+    @property
+    def observers(self) -> Observers:
+        return Observers(step=self.records.append, events=self._event, trace=self._span)
+
+    @property
+    def trained(self) -> Counter[int]:
+        """How often each stream position was trained on."""
+        return Counter(g.ticket.index for record in self.records for g in record.groups)
+
+    @property
+    def final_loss(self) -> float:
+        """Of the stand-in learner: a hash of everything it was given."""
+        return self.records[-1].metrics["loss/policy"]
+
+    def kinds(self) -> Counter[str]:
+        return Counter(kind for kind, _ in self.events)
+
+    def _event(self, kind: str, **fields: object) -> None:
+        self.events.append((kind, fields))
+
+    def _span(self, name: str, actor: str, start: float, end: float) -> None:
+        self.spans.append((name, actor, start, end))
+
+
+def small_plan(folder: Path, *, steps: int = 5) -> Plan:
+    return Plan(
+        run_id="test",
+        seed=7,
+        steps=steps,
+        groups_per_step=6,
+        group_size=3,
+        prompts_per_call=2,
+        sampling=Sampling(temperature=1.0, max_tokens=8),
+        policies=folder / "policies",
+    )
+
+
+def small_spec(
+    folder: Path,
+    *,
+    steps: int = 5,
+    engine: ScriptedEngine | None = None,
+    learner: HashLearner | None = None,
+    streaming: Streaming = FAST,
+    resources: Resources = Resources(),
+    checkpoint_every: int = 2,
+) -> RunSpec:
+    """A run of stand-ins; ``engine`` and ``learner`` are copied into their processes."""
+    return RunSpec(
+        plan=small_plan(folder, steps=steps),
+        source=NumberSource(),
+        engine=partial(replace, engine or ScriptedEngine()),
+        reward=LengthReward,
+        learner=partial(replace, learner or HashLearner()),
+        checkpoints=CheckpointPlan(run_dir=folder, every=checkpoint_every, keep=10),
+        streaming=streaming,
+        resources=resources,
+        canary=CanarySpec(prompt_ids=(1, 2), completion_ids=(3, 4), tolerance=1e-6),
+    )
+
+
+def loop_records(folder: Path, *, steps: int = 5) -> list[StepRecord]:
+    """What the single-process specification makes of the same run."""
+    records: list[StepRecord] = []
+    train(
+        plan=small_plan(folder, steps=steps),
+        source=NumberSource(),
+        engine=ScriptedEngine(),
+        reward=LengthReward(),
+        learner=HashLearner(),
+        observe=records.append,
+    )
+    return records

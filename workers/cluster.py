@@ -1,0 +1,81 @@
+"""Which Ray a run uses: the cluster it was told of, or a small one of its own on this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from rlpost.errors import UserError, boundary
+from workers.spec import Resources, RunSpec
+
+LOCAL_OBJECT_STORE = 256 << 20
+"""Bytes of shared memory: groups travel inside the calls, so little passes through the store."""
+
+
+@contextmanager
+def cluster(spec: RunSpec, *, address: str | None) -> Iterator[None]:
+    """Be connected to Ray inside.
+
+    ``address`` None: the cluster of ``RAY_ADDRESS`` (set inside ``ray job submit``), else a local
+    one that ends with the run. A process that is connected already stays so; other Rays on the
+    machine are never touched. Raises UserError when the cluster is unreachable or too small.
+    """
+    if ray.is_initialized():
+        _require(spec.resources)
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    with boundary(UserError, f"connecting to Ray at {address!r}"):
+        _connect(spec, address)
+    try:
+        _require(spec.resources)
+        yield
+    finally:
+        ray.shutdown()
+
+
+def environment(resources: Resources) -> dict[str, str]:
+    """Environment of every actor. More threads than CPUs can be ten times slower than one."""
+    threads = str(resources.threads)
+    return {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def _connect(spec: RunSpec, address: str) -> None:
+    namespace = f"rlpost-{spec.plan.run_id}"
+    if address != "local":
+        ray.init(address=address, namespace=namespace, log_to_driver=False)
+        return
+    ray.init(
+        address="local",
+        namespace=namespace,
+        num_cpus=max(os.cpu_count() or 1, _cpus(spec.resources)),
+        object_store_memory=LOCAL_OBJECT_STORE,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.WARNING,
+    )
+
+
+def _cpus(resources: Resources) -> int:
+    return (resources.rollout_workers + 1) * resources.threads
+
+
+def _require(resources: Resources) -> None:
+    """Ray would wait for ever for what a cluster does not have."""
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    gpus = resources.rollout_workers * resources.rollout_gpus + resources.learner_gpus
+    for kind, need in (("CPU", float(_cpus(resources))), ("GPU", gpus)):
+        if need > have.get(kind, 0.0):
+            raise UserError(
+                f"the run needs {need:g} {kind}s for {resources.rollout_workers} rollout workers "
+                f"and the learner, the Ray cluster has {have.get(kind, 0.0):g}: lower "
+                "rollout.workers or join a larger cluster"
+            )

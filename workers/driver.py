@@ -1,0 +1,257 @@
+"""The driver: ``rlpost.loop`` with its steps moved into other processes.
+
+    rollout-i  takes: tickets          gives: groups -> queue    waits for: the policy, tickets
+    learner    takes: n fresh groups   gives: policy v + 1       waits for: n groups in the queue
+    driver     takes: reports          gives: tickets, policies  waits for: any report
+
+The ledger decides what may start (so ``max_lag: 0`` is the synchronous loop and 1 overlaps), the
+queue refuses what is too old, the fleet keeps workers alive and on the published policy. What the
+driver knows is in the ledger and in checkpoints: any process may die, and nothing is lost or
+trained twice. A dead rollout worker, reward worker or queue is replaced; a dead learner stops the
+run, which goes on from the last checkpoint with ``resume``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from rlpost.checkpoint import Checkpoint, save_checkpoint
+from rlpost.errors import TrainingError
+from rlpost.loop import StepRecord
+from rlpost.parcel import unpack
+from rlpost.types import Completion, Prompt, Sampling
+from workers import weights
+from workers.calls import ActorLostError, Calls, Finished, ask
+from workers.cluster import cluster, environment
+from workers.fleet import Fleet, Job, JobResult
+from workers.interrupt import StopRequest, stop_on_signal
+from workers.learner import LearnerWorker, Published, StepReport
+from workers.queue import QueueClient, QueueDiedError
+from workers.reward import start_pool
+from workers.rollout import WorkReport
+from workers.spec import Observers, RunSpec
+from workers.stream import Stream
+
+LEARNER, LEARNER_FOLDER = "learner", "learner"
+POLICIES_KEPT = 3
+"""Published folders kept beyond ``max_lag``: an engine may read one lazily."""
+
+
+@contextmanager
+def open_run(
+    spec: RunSpec,
+    observers: Observers,
+    *,
+    address: str | None = None,
+    resume: Checkpoint | None = None,
+) -> Iterator[Driver]:
+    """All actors of a run, started, on the same policy; they end with the block.
+
+    Ctrl-C or SIGTERM inside ``Driver.train`` finishes the optimizer step under way, writes a
+    checkpoint and raises KeyboardInterrupt.
+    """
+    with stop_on_signal() as stop, cluster(spec, address=address):
+        driver = Driver(spec, observers, stop=stop, resume=resume)
+        try:
+            driver.start()
+            yield driver
+        finally:
+            driver.close()
+
+
+class Driver:
+    """Use ``open_run``. One thread; every wait has an end."""
+
+    def __init__(
+        self, spec: RunSpec, observers: Observers, *, stop: StopRequest, resume: Checkpoint | None
+    ) -> None:
+        self._spec, self._observers, self._stop, self._resume = spec, observers, stop, resume
+        env = environment(spec.resources)
+        self._calls = Calls()
+        self._learner = _spawn_learner(spec, env)
+        self._scorer = start_pool(spec, env) if spec.resources.reward_workers else None
+        self._fleet = Fleet(
+            spec, calls=self._calls, observers=observers, scorer=self._scorer, env=env
+        )
+        self._stream = Stream(spec, observers, resume=resume)
+        self._learned = 0
+        self._sampled = -1
+        self._step_ended = time.time()
+
+    def start(self) -> None:
+        """Start learner and workers side by side, and wait until every engine holds the policy."""
+        policies = self._spec.plan.policies
+        policies.mkdir(parents=True, exist_ok=True)
+        weights.clear(policies)
+        restore_from = None if self._resume is None else self._resume.path / LEARNER_FOLDER
+        self._ask_learner("start", restore_from, limit_s=self._spec.streaming.start_s)
+        while self._calls.is_busy(LEARNER) or not self._fleet.is_ready:
+            self._stop.raise_if_requested()
+            self._turn()
+
+    def train(self) -> None:
+        """Optimizer steps up to ``plan.steps``, each reported to ``observers.step``."""
+        self._step_ended = time.time()
+        while min(self._learned, self._sampled) < self._spec.plan.steps:
+            if not self._stop.requested:
+                self._begin()
+            elif not self._calls.is_busy(LEARNER):
+                self._checkpoint()
+                self._observers.events("run_interrupted", step=self._learned)
+                raise KeyboardInterrupt
+            for result in self._turn():
+                self._job_done(result)
+
+    def evaluate(
+        self,
+        prompts_P: Sequence[Prompt],
+        *,
+        seeds_P_G: Sequence[Sequence[int]],
+        sampling: Sampling,
+        prompts_per_call: int,
+    ) -> list[list[Completion]]:
+        """As ``Engine.generate``, spread over the workers; before or after training."""
+        starts = range(0, len(prompts_P), prompts_per_call)
+        for first in starts:
+            rows = slice(first, first + prompts_per_call)
+            args = (prompts_P[rows], seeds_P_G[rows], sampling)
+            doing = f"evaluating from prompt {first}"
+            self._fleet.submit(Job(method="generate", args=args, doing=doing, position=first))
+        done: dict[int, list[list[Completion]]] = {}
+        while len(done) < len(starts):
+            self._stop.raise_if_requested()
+            for result in self._turn():
+                if result.error is None:
+                    done[result.job.position] = result.value
+                else:
+                    self._fleet.submit(result.job)
+        return [row for first in starts for row in done[first]]
+
+    def close(self) -> None:
+        """End this run's actors and no others."""
+        self._fleet.stop()
+        scorers = self._scorer.actors if self._scorer else ()
+        for actor in (self._learner, self._stream.queue.actor, *scorers):
+            ray.kill(actor)
+
+    def _begin(self) -> None:
+        """Start all that may start: rollouts the ledger admits, a step whose groups are there."""
+        for job in self._stream.admit(self._sampled):
+            self._fleet.submit(job)
+        unlearned = self._learned < self._spec.plan.steps
+        if unlearned and self._stream.has_step and not self._calls.is_busy(LEARNER):
+            streaming, num_groups = self._spec.streaming, self._spec.plan.groups_per_step
+            args = (self._stream.queue, num_groups, streaming.lease_ttl_s)
+            self._ask_learner("step", *args, limit_s=streaming.stall_s)
+
+    def _ask_learner(self, method: str, *args: Any, limit_s: float) -> None:
+        ref = getattr(self._learner, method).remote(*args)
+        doing = f"{method} after step {self._learned}"
+        self._calls.add(ref, actor=LEARNER, doing=doing, job=args[0], limit_s=limit_s)
+
+    def _turn(self) -> list[JobResult]:
+        """Hand out work, wait for answers, take in those that are not jobs of the caller."""
+        self._fleet.dispatch()
+        results = []
+        for finished in self._calls.wait():
+            if finished.call.actor == LEARNER:
+                self._learner_answered(finished)
+            elif (result := self._fleet.handle(finished)) is not None:
+                results.append(result)
+        self._follow_version()
+        self._watch()
+        return results
+
+    def _follow_version(self) -> None:
+        version = self._fleet.version
+        if version > self._sampled:
+            self._sampled = version
+            self._observers.events("policy_published", version=version)
+            keep = self._spec.streaming.max_lag + POLICIES_KEPT
+            weights.prune(self._spec.plan.policies, newest=version, keep=keep)
+
+    def _watch(self) -> None:
+        silent = time.monotonic() - self._calls.last_answer
+        if silent > self._spec.streaming.stall_s:
+            doing = self._calls.describe()
+            self._observers.events("stalled", seconds=silent, doing=doing)
+            raise TrainingError(f"nothing moved for {silent:.0f} s ({doing})")
+
+    def _learner_answered(self, finished: Finished) -> None:
+        if isinstance(finished.error, ActorLostError):
+            raise TrainingError(
+                f"the learner was lost at step {self._learned + 1} ({finished.error}); "
+                "the run can go on from its last checkpoint with --resume"
+            )
+        if isinstance(finished.error, QueueDiedError):
+            assert isinstance(finished.call.job, QueueClient)
+            self._stream.revive(finished.call.job)
+        elif finished.error is not None:
+            raise finished.error
+        elif isinstance(finished.value, Published):
+            self._learned = finished.value.policy.version
+            self._fleet.aim(finished.value)
+        else:
+            self._stream.learned(finished.value)
+            if finished.value.step is not None:
+                self._step_done(finished.value.step)
+
+    def _step_done(self, report: StepReport) -> None:
+        self._learned = report.published.policy.version
+        self._fleet.aim(report.published)
+        began, publishing, ended = report.marks
+        self._observers.trace("step", LEARNER, began, publishing)
+        self._observers.trace("publish", LEARNER, publishing, ended)
+        groups = tuple(unpack(parcel) for parcel in report.lease.parcels)
+        seconds = ended - self._step_ended
+        self._step_ended = ended
+        metrics = {
+            **report.metrics,
+            "queue/wait_s": report.lease.waited_s,
+            "time/step_s": seconds,
+            "perf/samples_per_s": sum(len(group.rollouts) for group in groups) / seconds,
+        }
+        self._observers.step(StepRecord(step=self._learned, groups=groups, metrics=metrics))
+        if self._learned % self._spec.checkpoints.every == 0 or self._is_last:
+            self._checkpoint()
+
+    @property
+    def _is_last(self) -> bool:
+        return self._learned == self._spec.plan.steps
+
+    def _job_done(self, result: JobResult) -> None:
+        if isinstance(result.value, WorkReport):
+            names = ("sample", "score", "put")
+            marks = result.value.marks
+            for name, start, end in zip(names, marks, marks[1:], strict=False):
+                self._observers.trace(name, result.worker, start, end)
+        self._stream.settle(result)
+
+    def _checkpoint(self) -> None:
+        """The trained frontier. The learner is idle; rollouts go on meanwhile."""
+        plan = self._spec.checkpoints
+
+        def write(folder: Path) -> None:
+            (folder / LEARNER_FOLDER).mkdir()
+            saving = self._learner.save.remote(folder / LEARNER_FOLDER)
+            ask(saving, limit_s=self._spec.streaming.stall_s, doing="saving the learner")
+            self._stream.save(folder)
+
+        state = {"version": self._learned, "ledger": self._stream.state()}
+        save_checkpoint(plan.run_dir, self._learned, write, state, keep=plan.keep)
+        self._observers.events("checkpoint_saved", step=self._learned)
+
+
+def _spawn_learner(spec: RunSpec, env: dict[str, str]) -> Any:
+    remote = ray.remote(LearnerWorker).options(
+        num_cpus=spec.resources.threads,
+        num_gpus=spec.resources.learner_gpus,
+        runtime_env={"env_vars": env},
+    )
+    return remote.remote(learner=spec.learner, policies=spec.plan.policies, canary=spec.canary)

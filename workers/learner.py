@@ -1,0 +1,106 @@
+"""The learner's process: leases groups, takes an optimizer step, publishes the new policy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlpost.errors import TrainingError, boundary
+from rlpost.parcel import Dropped, Lease, unpack
+from rlpost.ports import Learner
+from rlpost.types import Group, PolicyRef
+from workers.queue import QueueClient
+from workers.spec import CanarySpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    policy: PolicyRef
+    canary_T: tuple[float, ...]
+    """The learner's log-probabilities of the canary under these weights; empty without one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """One finished optimizer step; its lease is still to be acknowledged."""
+
+    lease: Lease
+    metrics: Mapping[str, float]
+    published: Published
+    marks: tuple[float, float, float]
+    """Unix times: the step began, publishing began, done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearnerAnswer:
+    """What came of the request for a step."""
+
+    step: StepReport | None
+    """None: there were not enough fresh groups."""
+    dropped: tuple[Dropped, ...]
+    quarantined: tuple[Dropped, ...]
+
+
+class LearnerWorker:
+    """Owns the weights. Does one thing at a time."""
+
+    def __init__(
+        self, *, learner: Callable[[], Learner], policies: Path, canary: CanarySpec | None
+    ) -> None:
+        self._build = learner
+        self._policies, self._canary = policies, canary
+
+    def start(self, restore_from: Path | None) -> Published:
+        """Build the learner, or go on from a checkpoint, and publish the policy to begin with."""
+        with boundary(TrainingError, "building the learner"):
+            self._learner = self._build()
+        if restore_from is not None:
+            with boundary(TrainingError, f"restoring the learner from {restore_from}"):
+                self._learner.restore(restore_from)
+        return self._publish()
+
+    def save(self, path: Path) -> None:
+        with boundary(TrainingError, f"saving the learner to {path}"):
+            self._learner.save(path)
+
+    def step(self, queue: QueueClient, num_groups: int, ttl: float) -> LearnerAnswer:
+        """One optimizer step on the next ``num_groups`` groups of the queue, and its publication.
+
+        The lease is left open: the driver acknowledges it once it has this report.
+        """
+        version = self._learner.version
+        answer = queue.lease(num_groups, version=version, ttl=ttl)
+        return LearnerAnswer(
+            step=None if answer.lease is None else self._train(answer.lease, version),
+            dropped=answer.dropped,
+            quarantined=answer.quarantined,
+        )
+
+    def _publish(self) -> Published:
+        version = self._learner.version
+        with boundary(TrainingError, f"publishing policy {version}"):
+            policy = self._learner.publish(self._policies)
+            scores: Sequence[float] = ()
+            if self._canary is not None:
+                scores = self._learner.score(self._canary.prompt_ids, self._canary.completion_ids)
+        return Published(policy=policy, canary_T=tuple(scores))
+
+    def _train(self, lease: Lease, version: int) -> StepReport:
+        start = time.time()
+        groups = [unpack(parcel) for parcel in lease.parcels]
+        with boundary(TrainingError, f"step {version + 1}"):
+            metrics = self._learner.step(groups)
+        stepped = time.time()
+        return StepReport(
+            lease=lease,
+            metrics={**metrics, **_staleness(groups, version)},
+            published=self._publish(),
+            marks=(start, stepped, time.time()),
+        )
+
+
+def _staleness(groups: Sequence[Group], version: int) -> dict[str, float]:
+    lags = [version - group.version for group in groups]
+    return {"staleness/mean": sum(lags) / len(lags), "staleness/max": float(max(lags))}

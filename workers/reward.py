@@ -1,0 +1,124 @@
+"""Scoring, here or in processes of its own: a broken or hanging scorer costs a group, no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import ray
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from rlpost.errors import RewardError
+from rlpost.loop import scored
+from rlpost.ports import Reward
+from rlpost.types import Completion, Prompt, Rollout, Ticket
+from workers.spec import RunSpec
+
+RESTART_PAUSE_S = 0.2
+"""Between two tries to reach an actor that Ray is starting anew."""
+
+Verdict = tuple[Rollout, ...] | RewardError
+"""A scored group, or why it could not be scored."""
+
+
+class Scorer(Protocol):
+    def __call__(
+        self, tickets: Sequence[Ticket], completions_P_G: Sequence[Sequence[Completion]]
+    ) -> list[Verdict]: ...
+
+
+class LocalScorer:
+    """Scores in the calling process: right for pure Python rewards, which cannot hang."""
+
+    def __init__(self, reward: Reward) -> None:
+        self._reward = reward
+
+    def __call__(
+        self, tickets: Sequence[Ticket], completions_P_G: Sequence[Sequence[Completion]]
+    ) -> list[Verdict]:
+        return [
+            self._score(ticket.prompt, completions_G)
+            for ticket, completions_G in zip(tickets, completions_P_G, strict=True)
+        ]
+
+    def _score(self, prompt: Prompt, completions_G: Sequence[Completion]) -> Verdict:
+        try:
+            return scored(prompt, completions_G, self._reward)
+        except RewardError as error:
+            return error
+
+
+class RewardActor:
+    """A process that scores one group per call."""
+
+    def __init__(self, reward: Callable[[], Reward]) -> None:
+        self._reward = reward()
+
+    def score(self, prompt: Prompt, completions_G: Sequence[Completion]) -> tuple[Rollout, ...]:
+        return scored(prompt, completions_G, self._reward)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolScorer:
+    """Spreads the groups of a call over reward actors and waits ``timeout_s`` for each.
+
+    An actor that misses it is killed, and Ray starts it anew. A group whose actor died is scored
+    again by the new one, as long as its time lasts.
+    """
+
+    actors: tuple[Any, ...]
+    timeout_s: float
+
+    def __call__(
+        self, tickets: Sequence[Ticket], completions_P_G: Sequence[Sequence[Completion]]
+    ) -> list[Verdict]:
+        jobs = [
+            _Job(
+                actor=self.actors[i % len(self.actors)], prompt=ticket.prompt, completions_G=done_G
+            )
+            for i, (ticket, done_G) in enumerate(zip(tickets, completions_P_G, strict=True))
+        ]
+        refs = [job.submit() for job in jobs]
+        return [self._verdict(job, ref) for job, ref in zip(jobs, refs, strict=True)]
+
+    def _verdict(self, job: _Job, ref: Any) -> Verdict:
+        give_up = time.monotonic() + self.timeout_s
+        doing = f"reward of prompt {job.prompt.id!r}"
+        while True:
+            try:
+                left = max(0.0, give_up - time.monotonic())
+                rollouts: tuple[Rollout, ...] = ray.get(ref, timeout=left)
+                return rollouts
+            except GetTimeoutError:
+                ray.kill(job.actor, no_restart=False)
+                return RewardError(f"{doing}: not done after {self.timeout_s:g} s")
+            except RayActorError as error:
+                if time.monotonic() + RESTART_PAUSE_S > give_up:
+                    return RewardError(f"{doing}: its process died: {error}")
+                time.sleep(RESTART_PAUSE_S)
+                ref = job.submit()
+            except RayTaskError as error:
+                if isinstance(error.cause, RewardError):
+                    return error.cause
+                raise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    actor: Any
+    prompt: Prompt
+    completions_G: Sequence[Completion]
+
+    def submit(self) -> Any:
+        return self.actor.score.remote(self.prompt, self.completions_G)
+
+
+def start_pool(spec: RunSpec, env: dict[str, str]) -> PoolScorer:
+    """``spec.resources.reward_workers`` processes that score."""
+    remote = ray.remote(RewardActor).options(
+        num_cpus=0, max_restarts=-1, runtime_env={"env_vars": env}
+    )
+    actors = tuple(remote.remote(spec.reward) for _ in range(spec.resources.reward_workers))
+    return PoolScorer(actors=actors, timeout_s=spec.resources.reward_timeout_s)

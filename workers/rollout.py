@@ -1,0 +1,121 @@
+"""The rollout worker: an engine, a scorer, the way to the queue. A shell around ``rlpost.loop``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rlpost.errors import EngineError, RewardError, boundary
+from rlpost.loop import Plan, sample
+from rlpost.parcel import Parcel, PutAnswer, pack
+from rlpost.ports import Engine, Reward
+from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Ticket
+from workers.queue import QueueClient
+from workers.reward import LocalScorer, Scorer, Verdict
+from workers.spec import CanarySpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of one ticket."""
+
+    index: int
+    attempt: int
+    answer: PutAnswer | Literal["failed"]
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkReport:
+    outcomes: tuple[Outcome, ...]
+    marks: tuple[float, float, float, float]
+    """Unix times: sampling began, scoring began, putting began, done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    version: int
+    canary_T: tuple[float, ...]
+    """The engine's log-probabilities of the canary under the loaded weights; empty without one."""
+    marks: tuple[float, float]
+
+
+class RolloutWorker:
+    """Holds one policy version at a time and does one thing at a time.
+
+    ``scorer`` None: the worker builds ``reward`` for itself and scores in its own process.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Callable[[], Engine],
+        reward: Callable[[], Reward],
+        scorer: Scorer | None,
+        plan: Plan,
+    ) -> None:
+        self._build_engine, self._build_reward = engine, reward
+        self._scorer = scorer
+        self._plan = plan
+
+    def start(self) -> None:
+        """Build engine and scorer. Not in ``__init__``, whose errors Ray delivers without type."""
+        with boundary(EngineError, "starting the rollout engine"):
+            self._engine = self._build_engine()
+        with boundary(RewardError, "building the reward"):
+            self._score = self._scorer or LocalScorer(self._build_reward())
+
+    def load(self, policy: PolicyRef, canary: CanarySpec | None) -> LoadReport:
+        start = time.time()
+        with boundary(EngineError, f"loading {policy.path}"):
+            self._engine.load(policy)
+            scores = self._engine.score(canary.prompt_ids, canary.completion_ids) if canary else []
+        return LoadReport(
+            version=self._engine.version, canary_T=tuple(scores), marks=(start, time.time())
+        )
+
+    def work(self, tickets: Sequence[Ticket], queue: QueueClient) -> WorkReport:
+        """Roll out ``tickets`` in one engine call and put their groups into the queue."""
+        sampling = time.time()
+        with boundary(EngineError, f"sampling {len(tickets)} prompts"):
+            completions_P_G = sample(tickets, plan=self._plan, engine=self._engine)
+        scoring = time.time()
+        verdicts = self._score(tickets, completions_P_G)
+        putting = time.time()
+        parcels = {
+            ticket.index: _parcel(ticket, verdict)
+            for ticket, verdict in zip(tickets, verdicts, strict=True)
+            if not isinstance(verdict, RewardError)
+        }
+        answers = dict(zip(parcels, queue.put(list(parcels.values())), strict=True))
+        return WorkReport(
+            outcomes=tuple(
+                _outcome(ticket, verdict, answers)
+                for ticket, verdict in zip(tickets, verdicts, strict=True)
+            ),
+            marks=(sampling, scoring, putting, time.time()),
+        )
+
+    def generate(
+        self,
+        prompts_P: Sequence[Prompt],
+        seeds_P_G: Sequence[Sequence[int]],
+        sampling: Sampling,
+    ) -> list[list[Completion]]:
+        """As ``Engine.generate``, for evaluation: nothing goes into the queue."""
+        with boundary(EngineError, f"sampling {len(prompts_P)} prompts"):
+            return self._engine.generate(prompts_P, seeds_P_G=seeds_P_G, sampling=sampling)
+
+
+def _parcel(ticket: Ticket, rollouts: Verdict) -> Parcel:
+    assert not isinstance(rollouts, RewardError)
+    return pack(Group(ticket=ticket, rollouts=rollouts))
+
+
+def _outcome(ticket: Ticket, verdict: Verdict, answers: dict[int, PutAnswer]) -> Outcome:
+    attempt = ticket.key.attempt
+    if isinstance(verdict, RewardError):
+        return Outcome(index=ticket.index, attempt=attempt, answer="failed", why=str(verdict))
+    return Outcome(index=ticket.index, attempt=attempt, answer=answers[ticket.index])

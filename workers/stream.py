@@ -1,0 +1,181 @@
+"""Tickets out, groups in: ledger and queue of a run, kept in step with what actors report."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlpost.buffer import GroupBuffer
+from rlpost.buffer_state import Snapshot
+from rlpost.checkpoint import Checkpoint
+from rlpost.errors import TrainingError
+from rlpost.ledger import Ledger
+from rlpost.loop import chunks, ticket_at
+from rlpost.types import Ticket
+from workers.fleet import Job, JobResult
+from workers.learner import LearnerAnswer
+from workers.queue import QueueClient, QueueDiedError, start_queue
+from workers.rollout import Outcome, WorkReport
+from workers.spec import Observers, RunSpec
+
+QUEUE_FILE = "queue.pickle"
+
+
+class Stream:
+    """The ledger is the truth: a queue that dies is replaced, and what it held is done again."""
+
+    def __init__(self, spec: RunSpec, observers: Observers, *, resume: Checkpoint | None) -> None:
+        self._spec, self._observers = spec, observers
+        self._ledger = _new_ledger(spec)
+        snapshot = None
+        if resume is not None:
+            snapshot = _read_snapshot(resume.path)
+            queued = {parcel.index: parcel.key.attempt for parcel in snapshot.waiting}
+            self._ledger.restore(resume.state["ledger"], queued=queued)
+        self._num_quarantined = len(self._ledger.quarantined)
+        self.queue = self._start_queue(snapshot)
+
+    @property
+    def has_step(self) -> bool:
+        """Whether the queue holds the groups of a step."""
+        return self._ledger.num_queued >= self._spec.plan.groups_per_step
+
+    def admit(self, version: int) -> list[Job]:
+        """The jobs that may start while workers hold policy ``version``: one engine call each."""
+        tickets = self._ledger.admit(version)
+        return [
+            Job(
+                method="work",
+                args=(chunk, self.queue),
+                doing=f"rolling out prompts {chunk[0].index}..{chunk[-1].index}",
+            )
+            for chunk in self._cut(tickets)
+        ]
+
+    def settle(self, result: JobResult) -> None:
+        """Enter what became of a job of ``admit``."""
+        tickets: Sequence[Ticket] = result.job.args[0]
+        if isinstance(result.error, QueueDiedError):
+            for ticket in tickets:
+                self._ledger.returned(ticket.index, ticket.key.attempt)
+            self.revive(result.job.args[1])
+        elif result.error is not None:
+            for ticket in tickets:
+                self._ledger.interrupted(ticket.index, ticket.key.attempt, str(result.error))
+        else:
+            report: WorkReport = result.value
+            for outcome in report.outcomes:
+                self._enter(outcome)
+        self._report_quarantined()
+
+    def learned(self, answer: LearnerAnswer) -> None:
+        """Enter what the learner found in the queue and trained on; acknowledge its lease."""
+        for dropped in answer.dropped:
+            if self._ledger.stale(dropped.index, dropped.key.attempt):
+                self._observers.events(
+                    "group_dropped", index=dropped.index, tokens=dropped.num_tokens
+                )
+        for dropped in answer.quarantined:
+            self._ledger.give_up(dropped.index, "no learner ever finished a step with it")
+        if answer.step is not None:
+            self._ledger.trained(parcel.index for parcel in answer.step.lease.parcels)
+            queue = self.queue
+            try:
+                queue.ack(answer.step.lease.id)
+            except QueueDiedError:
+                self.revive(queue)
+        self._report_quarantined()
+
+    def revive(self, dead: QueueClient) -> None:
+        """Replace the queue ``dead``, unless that was done; what it held is issued again."""
+        if dead is not self.queue:
+            return
+        lost = self._ledger.lost_queue()
+        self._observers.events("worker_died", worker="queue", why="process died", lost=lost)
+        self.queue = self._start_queue(self._settled())
+
+    def save(self, folder: Path) -> None:
+        """Write the queue's contents into ``folder``."""
+        queue = self.queue
+        try:
+            snapshot = queue.snapshot()
+        except QueueDiedError:
+            self.revive(queue)
+            snapshot = self._settled()
+        (folder / QUEUE_FILE).write_bytes(pickle.dumps(snapshot))
+
+    def state(self) -> dict[str, Any]:
+        """The ledger, as plain JSON."""
+        return self._ledger.state()
+
+    def _cut(self, tickets: Sequence[Ticket]) -> Iterator[Sequence[Ticket]]:
+        """Engine calls as in ``rlpost.loop``, except that a suspect prompt gets one of its own."""
+        for ticket in tickets:
+            if self._ledger.is_suspect(ticket.index):
+                yield [ticket]
+        trusted = [t for t in tickets if not self._ledger.is_suspect(t.index)]
+        yield from chunks(trusted, self._spec.plan.prompts_per_call)
+
+    def _enter(self, outcome: Outcome) -> None:
+        index, attempt = outcome.index, outcome.attempt
+        if outcome.answer in ("ok", "duplicate"):
+            self._ledger.queued(index)
+        elif outcome.answer == "stale":
+            self._ledger.stale(index, attempt)
+            self._observers.events("group_dropped", index=index)
+        else:
+            self._ledger.failed(index, attempt, outcome.why)
+            self._observers.events("reward_failed", index=index, why=outcome.why)
+
+    def _report_quarantined(self) -> None:
+        given_up = list(self._ledger.quarantined.items())
+        for index, why in given_up[self._num_quarantined :]:
+            self._observers.events("prompt_quarantined", index=index, why=why)
+        self._num_quarantined = len(given_up)
+        if len(given_up) > self._spec.streaming.max_quarantined:
+            raise TrainingError(
+                f"{len(given_up)} prompts were given up, more than the budget of "
+                f"{self._spec.streaming.max_quarantined}; the last one because: {given_up[-1][1]}"
+            )
+
+    def _start_queue(self, snapshot: Snapshot | None) -> QueueClient:
+        plan, streaming = self._spec.plan, self._spec.streaming
+        buffer = GroupBuffer(
+            run_id=plan.run_id,
+            max_rows=(streaming.max_lag + 1) * plan.groups_per_step * plan.group_size,
+            max_bytes=streaming.queue_bytes,
+            max_lag=streaming.max_lag,
+            max_attempts=streaming.max_attempts,
+        )
+        return start_queue(buffer, wait_s=streaming.stall_s, snapshot=snapshot)
+
+    def _settled(self) -> Snapshot:
+        """An empty queue that knows what was trained."""
+        state = self._ledger.state()
+        return Snapshot(
+            version=0,
+            waiting=(),
+            settled_below=state["settled_below"],
+            settled_beyond=tuple(state["settled_beyond"]),
+            next_attempts={},
+            deliveries={},
+            quarantined={},
+        )
+
+
+def _new_ledger(spec: RunSpec) -> Ledger:
+    plan, source = spec.plan, spec.source
+    return Ledger(
+        ticket_at=lambda index, attempt: ticket_at(index, plan, source, attempt=attempt),
+        steps=plan.steps,
+        groups_per_step=plan.groups_per_step,
+        max_lag=spec.streaming.max_lag,
+        max_attempts=spec.streaming.max_attempts,
+    )
+
+
+def _read_snapshot(checkpoint: Path) -> Snapshot:
+    snapshot: Snapshot = pickle.loads((checkpoint / QUEUE_FILE).read_bytes())
+    return snapshot
