@@ -102,11 +102,22 @@ def load_base(path: str | Path, dtype: Dtype) -> PreTrainedModel:
     return model
 
 
+def context_length(path: str | Path, wanted: int | None) -> int:
+    """``wanted`` tokens, by default all positions. UserError when the model has fewer."""
+    config = json.loads((resolve(path) / "config.json").read_text())
+    positions = int(config["max_position_embeddings"])
+    if wanted is not None and wanted > positions:
+        raise UserError(
+            f"max_length {wanted} exceeds the {positions} positions of {path}: lower it"
+        )
+    return wanted or positions
+
+
 def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
     """Token ids of a conversation up to where the assistant's next turn begins."""
     turns = [{"role": message.role, "content": message.content} for message in messages]
-    ids = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-    return tuple(int(token) for token in ids)
+    ids: Any = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+    return tuple(ids)
 
 
 def stop_ids(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

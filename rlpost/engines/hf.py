@@ -11,7 +11,7 @@ import torch
 from rlpost.adapters import read_adapter
 from rlpost.engines.requests import check_request, completion
 from rlpost.errors import EngineError, boundary
-from rlpost.models import Dtype, load_base, load_tokenizer, stop_ids
+from rlpost.models import Dtype, context_length, load_base, load_tokenizer, stop_ids
 from rlpost.types import Completion, PolicyRef, Prompt, Sampling
 
 
@@ -33,11 +33,11 @@ class HfEngine:
         max_sequences: int = 64,
     ) -> None:
         """``max_length`` bounds prompt plus completion (default: the model's context); at most
-        ``max_sequences`` are sampled at once."""
+        ``max_sequences`` are sampled at once. Runs on CPU."""
         self._tokenizer = load_tokenizer(model_path)
         self._stop = stop_ids(model_path, self._tokenizer)
         self._model: Any = load_base(model_path, dtype)
-        self._context: int = max_length or self._model.config.max_position_embeddings
+        self._context = context_length(model_path, max_length)
         self._max_sequences = max_sequences
         self._shapes = {n: tuple(p.shape) for n, p in self._model.named_parameters()}
         self._version = 0

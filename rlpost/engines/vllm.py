@@ -19,7 +19,14 @@ from rlpost.engines.requests import check_request, completion
 from rlpost.engines.vllm_weights import replace_weights
 from rlpost.errors import EngineError, UserError, boundary
 from rlpost.merge import merged
-from rlpost.models import Dtype, checkpoint_tensors, load_tokenizer, resolve, stop_ids
+from rlpost.models import (
+    Dtype,
+    checkpoint_tensors,
+    context_length,
+    load_tokenizer,
+    resolve,
+    stop_ids,
+)
 from rlpost.types import Completion, PolicyRef, Prompt, Sampling
 
 Sync = Literal["auto", "merged", "adapter"]
@@ -68,7 +75,7 @@ class VllmEngine:
         self._llm_class = _import_vllm()
         self._tokenizer = load_tokenizer(model_path)
         self._stop = stop_ids(model_path, self._tokenizer)
-        self._context = max_length
+        self._context = context_length(model_path, max_length)
         self._version = 0
         self._lora: Any = None
         self._sync = _resolve_sync(sync, dtype)
@@ -89,8 +96,8 @@ class VllmEngine:
             self._llm = self._llm_class(
                 model=str(resolve(model_path)),
                 dtype=dtype,
-                # One more than asked for: scoring a full sequence still has to sample one token.
-                max_model_len=max_length + 1,
+                # Scoring a full sequence still has to sample one token.
+                max_model_len=min(max_length + 1, context_length(model_path, None)),
                 max_num_seqs=max_sequences,
                 enable_prefix_caching=True,
                 logprobs_mode="processed_logprobs",
