@@ -1,0 +1,118 @@
+"""A ranking method as a plan: a generator that yields batches of questions and receives answers.
+
+A plan knows indices, not texts, queries or models; so the same method runs one query alone,
+hundreds of queries in lock-step (``run_together``), or over a network, and its calls can be
+counted with an oracle. Every plan returns a permutation of its candidates, whatever the answers.
+"""
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from typing import TypeVar
+
+Ask = tuple[int, ...]
+"""Candidates to show in one prompt, in this order."""
+
+Choice = int | None
+"""Position in the ask of the chosen candidate; None where the answer was unusable."""
+
+Order = tuple[int, ...]
+"""Positions in the ask, best first: a permutation."""
+
+A = TypeVar("A")
+Plan = Generator[list[Ask], Sequence[A], Order]
+"""Yields batches whose asks are independent of each other; returns the final order."""
+
+Answerer = Callable[[Sequence[tuple[int, Ask]]], Sequence[A]]
+"""Answers a batch of (index of the plan, ask), in order; typically one call of an engine."""
+
+
+def run_together(plans: Sequence[Plan[A]], answer: Answerer[A]) -> list[Order]:
+    """Run plans in lock-step: the open asks of all of them go to ``answer`` as one batch.
+
+    The result of each plan is what it would be alone, if ``answer`` treats asks independently.
+    """
+    orders: list[Order | None] = [None] * len(plans)
+    open_asks: dict[int, list[Ask]] = {}
+
+    def advance(i: int, answers: Sequence[A] | None) -> None:
+        try:
+            open_asks[i] = next(plans[i]) if answers is None else plans[i].send(answers)
+        except StopIteration as stop:
+            open_asks.pop(i, None)
+            orders[i] = stop.value
+
+    for i in range(len(plans)):
+        advance(i, None)
+    while open_asks:
+        batch = [(i, ask) for i, asks in open_asks.items() for ask in asks]
+        answers = answer(batch)
+        if len(answers) != len(batch):
+            raise ValueError(f"{len(batch)} questions got {len(answers)} answers")
+        start = 0
+        for i, asks in list(open_asks.items()):
+            end = start + len(asks)
+            advance(i, answers[start:end])
+            start = end
+    return [order for order in orders if order is not None]
+
+
+def shuffled(plan: Plan[Choice], *, key: str, votes: int = 1) -> Plan[Choice]:
+    """Show every ask of ``plan`` in ``votes`` seeded shuffles and answer with the majority.
+
+    The shuffles depend on ``key`` (a seed and the query's id, say) and on the number of the ask,
+    not on what else runs: Rank-R1 (arXiv 2503.06034) draws them from one global generator instead.
+    Unusable answers do not vote; equal counts are decided by the same seeded generator.
+    """
+    number = 0
+    answers: list[Choice] | None = None
+    while True:
+        try:
+            asks = next(plan) if answers is None else plan.send(answers)
+        except StopIteration as stop:
+            order: Order = stop.value
+            return order
+        rngs = [random.Random(_seed(key, number + i)) for i in range(len(asks))]
+        number += len(asks)
+        shows = [
+            tuple(rng.sample(range(len(ask)), len(ask)))
+            for rng, ask in zip(rngs, asks, strict=True)
+            for _ in range(votes)
+        ]
+        shown = [ask for ask in asks for _ in range(votes)]
+        picks = yield [
+            tuple(ask[position] for position in show)
+            for ask, show in zip(shown, shows, strict=True)
+        ]
+        chosen = [
+            show[pick] if pick is not None and 0 <= pick < len(show) else None
+            for pick, show in zip(picks, shows, strict=True)
+        ]
+        answers = [
+            _majority(chosen[i * votes : (i + 1) * votes], rng) for i, rng in enumerate(rngs)
+        ]
+
+
+def checked_choice(choice: Choice, size: int) -> int:
+    """The chosen position; the first one where the answer is unusable or names nobody shown."""
+    return choice if choice is not None and 0 <= choice < size else 0
+
+
+def top_then_rest(top: Sequence[int], n: int) -> Order:
+    """The candidates of ``top``, then all others in input order."""
+    taken = set(top)
+    return (*top, *(i for i in range(n) if i not in taken))
+
+
+def _majority(votes: Sequence[Choice], rng: random.Random) -> Choice:
+    counts = Counter(vote for vote in votes if vote is not None)
+    if not counts:
+        return None
+    most = max(counts.values())
+    return rng.choice(sorted(vote for vote, count in counts.items() if count == most))
+
+
+def _seed(key: str, number: int) -> int:
+    digest = hashlib.blake2b(f"{key}/{number}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "big")

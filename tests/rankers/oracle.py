@@ -1,0 +1,42 @@
+"""Answers with known relevance, counting and recording what was asked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from rankers.plans import A, Ask, Choice, Order, Plan, run_together
+
+
+@dataclass(kw_only=True)
+class Oracle:
+    """A model that reads relevance instead of text; ties go to the candidate shown first."""
+
+    relevance: Sequence[float]
+    asked: list[Ask] = field(default_factory=list)
+
+    def best(self, ask: Ask) -> Choice:
+        self.asked.append(ask)
+        return max(range(len(ask)), key=lambda position: self.relevance[ask[position]])
+
+    def worst(self, ask: Ask) -> Choice:
+        self.asked.append(ask)
+        return min(range(len(ask)), key=lambda position: self.relevance[ask[position]])
+
+    def order(self, ask: Ask) -> Order:
+        self.asked.append(ask)
+        return tuple(sorted(range(len(ask)), key=lambda position: -self.relevance[ask[position]]))
+
+    def fair(self, gap: float) -> Callable[[Ask], Choice]:
+        """Prefers the better of two, but the first one shown where they differ by less."""
+
+        def prefer(ask: Ask) -> Choice:
+            self.asked.append(ask)
+            first, second = (self.relevance[i] for i in ask)
+            return 1 if second - first >= gap else 0
+
+        return prefer
+
+
+def run_alone(plan: Plan[A], answer: Callable[[Ask], A]) -> Order:
+    """The order of one plan whose asks are answered one by one."""
+    [order] = run_together([plan], lambda batch: [answer(ask) for _, ask in batch])
+    return order

@@ -1,0 +1,111 @@
+"""Scheduling: plans run together as they run alone, and every plan permutes whatever it is told."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankers import listwise, pairwise, setwise
+from rankers.plans import Ask, Choice, Order, Plan, run_together, shuffled
+from tests.rankers.oracle import Oracle, run_alone
+
+CHOICES: dict[str, Callable[[int, int], Plan[Choice]]] = {
+    "setwise heapsort": lambda n, k: setwise.heapsort(n, k=k),
+    "setwise bubblesort": lambda n, k: setwise.bubblesort(n, k=k),
+    "pairwise heapsort": lambda n, k: pairwise.heapsort(n, k=k),
+    "pairwise sliding": lambda n, k: pairwise.sliding(n, k=k),
+    "all pairs": lambda n, k: pairwise.all_pairs(n),
+    "elimination": lambda n, k: listwise.elimination(n),
+    "shuffled setwise": lambda n, k: shuffled(setwise.heapsort(n, k=k), key="s", votes=3),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@given(n=st.integers(0, 25), k=st.integers(1, 30), data=st.data())
+def test_any_answers_at_all_give_a_permutation(name: str, n: int, k: int, data: Any) -> None:
+    choice = st.none() | st.integers(-2, 30)
+    order = run_alone(CHOICES[name](n, k), lambda ask: data.draw(choice))
+    assert sorted(order) == list(range(n))
+
+
+@pytest.mark.parametrize("name", [name for name in CHOICES if name != "elimination"])
+@given(relevance=st.lists(st.integers(0, 99), unique=True, max_size=25), k=st.integers(1, 30))
+def test_an_oracle_brings_the_best_to_the_top(name: str, relevance: list[int], k: int) -> None:
+    n = len(relevance)
+    order = run_alone(CHOICES[name](n, k), Oracle(relevance=relevance).best)
+    best = sorted(range(n), key=lambda i: -relevance[i])
+    assert list(order[:k]) == best[:k]
+    if name != "all pairs":
+        assert list(order[k:]) == sorted(order[k:])
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_nothing_and_a_single_candidate_cost_no_question(name: str) -> None:
+    for n in (0, 1):
+        oracle = Oracle(relevance=[0.0] * n)
+        assert run_alone(CHOICES[name](n, 10), oracle.best) == tuple(range(n))
+        assert oracle.asked == []
+
+
+def test_plans_together_give_what_each_gives_alone_in_fewer_batches() -> None:
+    relevances = [[(7 * i + 3 * q) % 23 for i in range(n)] for q, n in enumerate((0, 1, 20, 23))]
+    oracles = [Oracle(relevance=relevance) for relevance in relevances]
+    batches: list[int] = []
+
+    def answer(batch: Sequence[tuple[int, Ask]]) -> list[Choice]:
+        batches.append(len(batch))
+        return [oracles[i].best(ask) for i, ask in batch]
+
+    together = run_together([setwise.heapsort(len(r), k=5) for r in relevances], answer)
+    alone_oracles = [Oracle(relevance=relevance) for relevance in relevances]
+    alone = [
+        run_alone(setwise.heapsort(len(r), k=5), oracle.best)
+        for r, oracle in zip(relevances, alone_oracles, strict=True)
+    ]
+    assert together == alone
+    assert [oracle.asked for oracle in oracles] == [oracle.asked for oracle in alone_oracles]
+    assert len(batches) == max(len(oracle.asked) for oracle in oracles)
+
+
+def test_an_engine_that_answers_too_little_is_an_error() -> None:
+    with pytest.raises(ValueError, match="1 questions got 0 answers"):
+        run_together([setwise.heapsort(3)], lambda batch: [])
+
+
+def test_shuffles_belong_to_the_key_and_votes_outvote() -> None:
+    oracle, again, other = (Oracle(relevance=list(range(8))) for _ in range(3))
+    for judge, key in ((oracle, "7/q1"), (again, "7/q1"), (other, "7/q2")):
+        run_alone(shuffled(setwise.heapsort(8, k=3), key=key, votes=3), judge.best)
+    assert oracle.asked == again.asked != other.asked
+
+    truth = Oracle(relevance=[0, 3, 1, 2])
+    asked = 0
+
+    def two_of_three(ask: Ask) -> Choice:
+        nonlocal asked
+        asked += 1
+        return None if asked % 3 == 0 else truth.best(ask)
+
+    assert run_alone(shuffled(setwise.heapsort(4, k=2), key="s", votes=3), two_of_three)[0] == 1
+
+
+@given(n=st.integers(0, 60), window=st.integers(1, 25), data=st.data())
+def test_listwise_permutes(n: int, window: int, data: Any) -> None:
+    def answer(ask: Ask) -> Order:
+        return tuple(data.draw(st.permutations(range(len(ask)))))
+
+    plan = listwise.sliding(n, window=window, step=data.draw(st.integers(1, window)))
+    assert sorted(run_alone(plan, answer)) == list(range(n))
+
+
+def test_an_order_that_loses_a_candidate_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no permutation"):
+        run_alone(listwise.sliding(3), lambda ask: (0, 0, 1))
+
+
+def test_elimination_removes_the_worst_first() -> None:
+    oracle = Oracle(relevance=[2, 0, 3, 1])
+    assert run_alone(listwise.elimination(4), oracle.worst) == (2, 0, 3, 1)
+    assert len(oracle.asked) == 3
