@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 LONG_RUN = 20
 """From this many steps on, the raw series is faint and its moving mean is drawn over it."""
+MAX_POINTS = 1000
+"""A longer series is drawn at every n-th step, which the eye cannot tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +107,10 @@ def _draw(axes: Axes, steps: Sequence[Record], name: str, colour: str) -> None:
     if len(points) < LONG_RUN:
         axes.plot(xs, ys, color=colour, linewidth=1.6, marker="o", markersize=2.6, label=label)
         return
-    axes.plot(xs, ys, color=colour, linewidth=0.8, alpha=0.35)
-    axes.plot(xs, moving_mean(ys, len(ys) // 10), color=colour, linewidth=1.8, label=label)
+    shown = slice(None, None, math.ceil(len(xs) / MAX_POINTS))
+    smooth = moving_mean(ys, len(ys) // 10)
+    axes.plot(xs[shown], ys[shown], color=colour, linewidth=0.8, alpha=0.35)
+    axes.plot(xs[shown], smooth[shown], color=colour, linewidth=1.8, label=label)
 
 
 def _draw_band(axes: Axes, steps: Sequence[Record], curve: Curve) -> None:
@@ -113,6 +118,7 @@ def _draw_band(axes: Axes, steps: Sequence[Record], curve: Curve) -> None:
     means = dict(_points(steps, curve.metrics[0]))
     errors = dict(_points(steps, curve.stderr))
     xs = [step for step in means if step in errors]
+    xs = xs[:: math.ceil(len(xs) / MAX_POINTS) or 1]
     low = [means[x] - errors[x] for x in xs]
     high = [means[x] + errors[x] for x in xs]
     axes.fill_between(xs, low, high, color=svg.LINE, alpha=0.16, linewidth=0)
@@ -134,5 +140,6 @@ def _points(steps: Sequence[Record], name: str) -> list[tuple[int, float]]:
 def moving_mean(values: Sequence[float], width: int) -> list[float]:
     """Centred mean over ``width`` neighbours in all, fewer at the ends."""
     half = width // 2
-    windows = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
-    return [math.fsum(window) / len(window) for window in windows]
+    sums = [0.0, *accumulate(values)]
+    spans = [(max(0, i - half), min(len(values), i + half + 1)) for i in range(len(values))]
+    return [(sums[end] - sums[start]) / (end - start) for start, end in spans]
