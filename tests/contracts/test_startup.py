@@ -1,8 +1,8 @@
 """Looking is cheap: the config module and `--help` load none of the heavy libraries."""
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -28,14 +28,15 @@ def test_import_loads_nothing_heavy(module: str) -> None:
 
 def test_help_takes_less_than_half_a_second() -> None:
     code = "import sys; sys.argv = ['rlpost', '--help']; from rlpost.cli import main; main()"
-    best = min(seconds([sys.executable, "-c", code]) for _ in range(5))
+    best = min(cpu_seconds([sys.executable, "-c", code]) for _ in range(5))
     assert best < 0.5
 
 
-def seconds(command: list[str]) -> float:
-    start = time.perf_counter()
+def cpu_seconds(command: list[str]) -> float:
+    """User plus system time: what the command takes on an idle core, however busy this one is."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True)
-    elapsed = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert "train" in done.stdout
-    return elapsed
+    return (after.ru_utime - before.ru_utime) + (after.ru_stime - before.ru_stime)
