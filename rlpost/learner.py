@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
+from torch.nn import Parameter
 
 from rlpost.aggregation import Totals, weighted_sum
 from rlpost.algorithm import Algorithm
@@ -58,7 +59,7 @@ class TorchLearner:
         self._temperature = temperature
         self._epochs = epochs
         self._minibatches = minibatches
-        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._parameters = list(self.trained_parameters().values())
         self._optimizer = adamw(self._parameters, optim)
         self._version = 0
         self._updates = 0
@@ -67,6 +68,15 @@ class TorchLearner:
     @property
     def version(self) -> int:
         return self._version
+
+    @property
+    def peft_model(self) -> PeftModel:
+        """The model being trained; its attention expects packed rows."""
+        return self._model
+
+    def trained_parameters(self) -> dict[str, Parameter]:
+        """The adapter matrices themselves, by name."""
+        return {n: p for n, p in self._model.named_parameters() if p.requires_grad}
 
     def step(self, groups: Sequence[Group]) -> Mapping[str, float]:
         """Train on ``groups``, in ticket order whatever the order given; ``version`` grows by one.
@@ -112,8 +122,13 @@ class TorchLearner:
 
     def _backward(self, batch: TokenBatch, totals: Totals, stats: TokenStats) -> float:
         """Add one micro-batch's share of the gradient; returns its share of the loss."""
-        logprobs_T, entropy_T = self._policy.logprobs(batch, temperature=self._temperature)
         sampled = batch.sampled
+        if not sampled.old_T.isfinite().all():
+            raise TrainingError(
+                f"step {self._version + 1}: the engine reported a log-probability of "
+                f"{float(sampled.old_T[~sampled.old_T.isfinite()][0])}; the weights are unchanged"
+            )
+        logprobs_T, entropy_T = self._policy.logprobs(batch, temperature=self._temperature)
         leaf_T = logprobs_T.detach().requires_grad_()
         loss_T = self._algorithm.objective(leaf_T, sampled)
         weights_S = self._algorithm.aggregation(sampled.lengths_S, totals)
