@@ -36,7 +36,6 @@ CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 ROLLOUTS = "rollouts"
-POLICIES = "policies"
 TRACE = "trace.json"
 MIN_FREE_MB = 200
 
@@ -86,9 +85,6 @@ class RunDir:
         for rollouts in (path / ROLLOUTS).glob("step-*.jsonl"):
             if int(rollouts.stem.removeprefix("step-")) > step:
                 rollouts.unlink()
-        for policy in (path / POLICIES).glob("policy-v*"):
-            if int(policy.name.removeprefix("policy-v")) >= step:
-                shutil.rmtree(policy)  # published anew, and a published name is never overwritten
         (path / SUMMARY).unlink(missing_ok=True)
         drop_after(path, step)
         return cls(path, lock)

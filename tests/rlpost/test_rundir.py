@@ -55,8 +55,6 @@ def test_resume_leaves_no_step_twice(tmp_path: Path) -> None:
     for step in (3, 6):
         save_checkpoint(run_dir, step, lambda p: None, {})
     (run_dir / "checkpoints/step-000006/state.json").write_text("damaged")
-    for version in range(8):
-        (run_dir / "policies" / f"policy-v{version}").mkdir(parents=True)
     with (run_dir / "metrics.jsonl").open("a") as file:
         file.write('{"step": 8, "vers')
 
@@ -70,11 +68,6 @@ def test_resume_leaves_no_step_twice(tmp_path: Path) -> None:
         "step-000003",
     ]
     assert [p.name for p in (run_dir / "checkpoints").iterdir()] == ["step-000003"]
-    assert sorted(p.name for p in (run_dir / "policies").iterdir()) == [
-        "policy-v0",
-        "policy-v1",
-        "policy-v2",
-    ]
     run.log_step(4, 4, {"reward/mean": 0.5})
     run.trace("learn", "learner", 1.0, 2.0)
     assert steps_of(run_dir) == [1, 2, 3, 4]
