@@ -98,7 +98,7 @@ def test_a_written_run_means_the_same_to_every_evaluator(
     theirs = ir_measures.calc_aggregate(
         [ir_measures.nDCG @ 10, ir_measures.AP, ir_measures.RR @ 10],
         qrels,
-        ir_measures.read_trec_run(str(path)),  # type: ignore[no-untyped-call]
+        ir_measures.read_trec_run(str(path)),
     )
     assert {str(m): v for m, v in theirs.items()} == pytest.approx(dict(ours.mean), abs=1e-9)
 
