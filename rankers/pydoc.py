@@ -32,7 +32,9 @@ MIN_BODY_WORDS = 8
 MAX_BODY_CHARS = 1200
 FORMAT_VERSION = 1  # part of the cache key: raise it when the extraction changes
 
-_SKIPPED_DIRS = frozenset({"test", "tests", "testing", "_vendor", "vendor", "lib2to3", "__pycache__"})
+_SKIPPED_DIRS = frozenset(
+    {"test", "tests", "testing", "_vendor", "vendor", "lib2to3", "__pycache__"}
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`:*])")
 _RULE = re.compile(r"[-=~^*_#`]{3,}")
 _SPACES = re.compile(r"\s+")

@@ -1,0 +1,53 @@
+"""From texts to a model directory: `rlpost make-model`."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from rlpost.make_model.init import new_model
+from rlpost.make_model.objective import Student
+from rlpost.make_model.pretrain import Metrics, pretrain
+from rlpost.make_model.problems import ProblemSampler
+from rlpost.make_model.save import save_model
+from rlpost.make_model.sources import load_sources
+from rlpost.make_model.tokenizer import train_tokenizer
+
+SAVE_EVERY_SECONDS = 180.0
+TOKENIZER_TEXTS = 15_000  # of each source
+
+
+def make_model(
+    out: Path,
+    *,
+    data: Path | None = None,
+    minutes: float = 50,
+    seed: int = 0,
+    on_log: Callable[[Metrics], None] = lambda row: None,
+) -> None:
+    """Train tokenizer and model from scratch and write a model directory at `out`.
+
+    `data` is a folder of collections (see `sources`); without it `pydoc` alone is used. The
+    directory is complete and replaced every few minutes, the curve lies in `<out>.curve.jsonl`.
+    """
+    torch.manual_seed(seed)
+    sources = load_sources(data)
+    texts = [text for s in sources for text in s.passages[:TOKENIZER_TEXTS] + s.queries]
+    tokenizer = train_tokenizer(texts)
+    student = Student(new_model(tokenizer, seed=seed))
+    sampler = ProblemSampler(sources, tokenizer, seed=seed)
+    saved = time.monotonic()
+
+    def log(row: Metrics) -> None:
+        nonlocal saved
+        on_log(row)
+        if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+            save_model(student.model, tokenizer, out)
+            saved = time.monotonic()
+
+    curve = out.with_name(out.name + ".curve.jsonl")
+    curve.parent.mkdir(parents=True, exist_ok=True)
+    curve.unlink(missing_ok=True)
+    pretrain(student, sampler, minutes=minutes, curve=curve, on_log=log)
+    save_model(student.model, tokenizer, out)

@@ -1,0 +1,117 @@
+"""The short supervised phase before RL: TRL's SFTTrainer on prompts of the task itself.
+
+It teaches the form of the answer and the order of the first stage, never true relevance: what
+separates the first stage from the truth is left for RL to find.
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
+
+from rlpost.errors import UserError
+from rlpost.make_model.save import save_model
+from rlpost.models import load_tokenizer
+
+WARM_UP_SHARE = 0.1
+WEIGHT_DECAY = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A rendered prompt, generation prompt included, and the answer to imitate."""
+
+    prompt_ids: tuple[int, ...]
+    answer: str
+
+
+def warm_start(
+    model_dir: Path,
+    examples: Sequence[Example],
+    out_dir: Path,
+    *,
+    steps: int,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+) -> dict[str, float]:
+    """Fine-tune all weights of `model_dir` on `examples` and write a plain model at `out_dir`.
+
+    Cross-entropy on the tokens of the answer and its end-of-turn token alone, AdamW, linear
+    schedule, float32 (also on disk). Returns `loss_first`, `loss_last` (nats per answer token) and
+    `seconds`. Raises UserError without examples.
+    """
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    if not examples:
+        raise UserError(
+            "the warm start got no examples: lower task.candidates, check the training split, or "
+            "set model.warm_start.steps=0"
+        )
+    set_seed(seed)
+    tokenizer = load_tokenizer(model_dir)
+    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = SFTTrainer(
+            model=model,
+            args=_arguments(scratch, steps, learning_rate, batch_size, seed),
+            train_dataset=_dataset(examples, tokenizer),
+            processing_class=tokenizer,
+        )
+        trainer.train()
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    save_model(model, tokenizer, out_dir, dtype=torch.float32)
+    return {
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "seconds": time.monotonic() - start,
+    }
+
+
+def _dataset(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> object:
+    """Token ids and completion masks: tokenized here, so that RL sees the very same tokens."""
+    from datasets import Dataset
+
+    rows = []
+    for example in examples:
+        answer = tokenizer(example.answer, add_special_tokens=False)["input_ids"]
+        completion = [*answer, tokenizer.eos_token_id]
+        rows.append(
+            {
+                "input_ids": [*example.prompt_ids, *completion],
+                "completion_mask": [0] * len(example.prompt_ids) + [1] * len(completion),
+            }
+        )
+    return Dataset.from_list(rows)
+
+
+def _arguments(
+    scratch: str, steps: int, learning_rate: float, batch_size: int, seed: int
+) -> object:
+    from trl.trainer.sft_config import SFTConfig
+
+    return SFTConfig(
+        output_dir=scratch,
+        max_steps=steps,
+        per_device_train_batch_size=batch_size,
+        learning_rate=learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=max(1, round(WARM_UP_SHARE * steps)),
+        weight_decay=WEIGHT_DECAY,
+        completion_only_loss=True,
+        max_length=None,
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=not torch.cuda.is_available(),
+        logging_steps=max(1, steps // 10),
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        seed=seed,
+        data_seed=seed,
+    )
