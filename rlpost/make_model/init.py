@@ -36,7 +36,7 @@ def new_model(tokenizer: PreTrainedTokenizerBase, *, seed: int) -> Qwen3ForCausa
         eos_token_id=end,
         pad_token_id=tokenizer.pad_token_id,
     )
-    model = Qwen3ForCausalLM(config)
+    model = Qwen3ForCausalLM(config)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         model.model.embed_tokens.weight.normal_(std=EMBEDDING_STD)
         _build_matching_heads(model)

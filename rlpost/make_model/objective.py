@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import Qwen3ForCausalLM
 
 from rlpost.make_model.problems import IGNORED, Problems
@@ -60,12 +59,12 @@ class Student(nn.Module):
         answers = torch.from_numpy(problems.answers_BS)
         answered = answers != IGNORED
         logits = self.model.lm_head(last[answered]).float()
-        answer = F.cross_entropy(logits, answers[answered])
+        answer = nn.functional.cross_entropy(logits, answers[answered])
 
         matches = torch.from_numpy(problems.matches_BS)
         in_passage = ~matches.isnan()
         guess = self.match_head(at_match[in_passage]).float().squeeze(-1)
-        match = F.mse_loss(guess, matches[in_passage])
+        match = nn.functional.mse_loss(guess, matches[in_passage])
 
         labels = torch.from_numpy(problems.labels_BN)
         scores = torch.from_numpy(problems.scores_BN)
@@ -74,10 +73,10 @@ class Student(nn.Module):
         guesses = self.score_head(at_score[rows, labels.clamp(min=0)]).float().squeeze(-1)
         absent = torch.finfo(torch.float32).min
         target = (SCORE_SHARPNESS * scores).masked_fill(~present, absent).softmax(-1)
-        listwise = F.cross_entropy(
+        listwise = nn.functional.cross_entropy(
             (SCORE_SHARPNESS * guesses).masked_fill(~present, absent), target
         )
-        score = listwise + SCORE_SCALE * F.mse_loss(guesses[present], scores[present])
+        score = listwise + SCORE_SCALE * nn.functional.mse_loss(guesses[present], scores[present])
 
         first_places = answered.float().argmax(1)
         first = (torch.cumsum(answered, 1) == 1)[answered]

@@ -89,9 +89,8 @@ class ProblemSampler:
         text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
         assert isinstance(text, str)
         self._head, self._tail = _encode(tokenizer, text.split("\x00"))
-        ids = tokenizer.convert_tokens_to_ids
-        self._newline, self._then, self._end = (int(ids(t)) for t in ("\n", ">", TURN_END))
-        self._labels = np.array([int(ids(label(i + 1))) for i in range(MAX_LABEL)])
+        self._newline, self._then, self._end = (_id(tokenizer, t) for t in ("\n", ">", TURN_END))
+        self._labels = np.array([_id(tokenizer, label(i + 1)) for i in range(MAX_LABEL)])
 
     def batch(self, size: int, length: int, mix: Mix) -> Problems:
         """`size` problems of `length` tokens at most, padded with zeros on the right."""
@@ -191,3 +190,9 @@ def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[In
         return []
     encoded = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     return [np.array(ids or [0], np.int64) for ids in encoded]
+
+
+def _id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    found = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(found, int)
+    return found

@@ -17,8 +17,9 @@ def save_model(
     dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write a complete `save_pretrained` directory at `out`; a reader never sees half of it."""
-    copied = copy.deepcopy(model).to(dtype)
-    copied.generation_config = GenerationConfig(
+    copied = copy.deepcopy(model)
+    torch.nn.Module.to(copied, dtype)
+    copied.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=True,
         temperature=1.0,
         top_k=0,

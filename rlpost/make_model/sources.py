@@ -84,7 +84,7 @@ def _json_lines(path: Path) -> Iterator[dict[str, str]]:
     """Rows of a .jsonl file, or of its .gz beside it."""
     if not path.is_file():
         path = path.with_name(path.name + ".gz")
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open()
-    with opened as lines:
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)

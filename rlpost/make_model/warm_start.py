@@ -4,11 +4,14 @@ It teaches the form of the answer and the order of the first stage, never true r
 separates the first stage from the truth is left for RL to find.
 """
 
+from __future__ import annotations
+
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
@@ -16,6 +19,10 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
 from rlpost.errors import UserError
 from rlpost.make_model.save import save_model
 from rlpost.models import load_tokenizer
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from trl.trainer.sft_config import SFTConfig
 
 WARM_UP_SHARE = 0.1
 WEIGHT_DECAY = 0.0
@@ -73,7 +80,7 @@ def warm_start(
     }
 
 
-def _dataset(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> object:
+def _dataset(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Dataset:
     """Token ids and completion masks: tokenized here, so that RL sees the very same tokens."""
     from datasets import Dataset
 
@@ -92,7 +99,7 @@ def _dataset(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) ->
 
 def _arguments(
     scratch: str, steps: int, learning_rate: float, batch_size: int, seed: int
-) -> object:
+) -> SFTConfig:
     from trl.trainer.sft_config import SFTConfig
 
     return SFTConfig(
