@@ -40,8 +40,12 @@ class Elements(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> str:
-    run = write_example_run(tmp_path_factory.mktemp("runs") / "example", steps=25)
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_example_run(tmp_path_factory.mktemp("runs") / "example", steps=25)
+
+
+@pytest.fixture(scope="module")
+def page(run: Path) -> str:
     return write_report(run).read_text()
 
 
@@ -78,12 +82,10 @@ def test_colours_are_the_pages_variables(page: str) -> None:
     assert colours <= {"#000000"}  # an invisible default of paths without a fill
 
 
-def test_five_rollouts_from_all_over_the_run_with_their_text_escaped(tmp_path: Path) -> None:
-    run = write_example_run(tmp_path / "run", steps=9, finished=False)
-    assert [sample["step"] for sample in read_run(run).samples] == [1, 3, 5, 7, 9]
-    text = write_report(run).read_text()
-    assert "&lt;b&gt;if&lt;/b&gt; the iterable &amp; its tail" in text
-    assert "<b>if</b>" not in text
+def test_five_rollouts_from_all_over_the_run_with_their_text_escaped(run: Path, page: str) -> None:
+    assert [sample["step"] for sample in read_run(run).samples] == [1, 7, 13, 19, 25]
+    assert "&lt;b&gt;if&lt;/b&gt; the iterable &amp; its tail" in page
+    assert "<b>if</b>" not in page
 
 
 def test_the_group_whose_rewards_differ_most_is_the_sample(tmp_path: Path) -> None:
