@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -206,14 +207,14 @@ class VllmEngine:
 
 
 def _import_vllm() -> Any:
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    try:
-        from vllm import LLM
-    except ImportError as exc:
+    if find_spec("vllm") is None:
         raise UserError(
             "vLLM is not installed: install rlpost[cpu] or rlpost[gpu], or set rollout.engine=hf"
-        ) from exc
+        )
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    with boundary(EngineError, "importing vLLM"):
+        from vllm import LLM
     return LLM
 
 
