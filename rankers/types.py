@@ -69,13 +69,30 @@ Run = Mapping[str, list[ScoredDoc]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one ranking cost, and how well the model kept to the format."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    malformed: Mapping[str, int] = field(default_factory=dict)
+    """Answers by class: ok, wrong_format, repetition, missing."""
+    rules: Mapping[str, int] = field(default_factory=dict)
+    """Answers by the rule that read them: strict, loose, none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """A permutation of the candidates of one query, best first, by index and never by text."""
+    """A permutation of the candidates of one query, best first, by index and never by text.
+
+    Raises ValueError where ``order`` is no permutation or the scores are not aligned with it.
+    """
 
     order: tuple[int, ...]
     """``order[0]`` is the input index of the best candidate."""
-    scores: tuple[float, ...] = field(default=())
-    """Aligned with ``order``; empty where the method orders without scoring."""
+    scores: tuple[float, ...] = ()
+    """Aligned with ``order``; their meaning is the method's. Empty where it has none."""
+    trace: Trace = field(default_factory=Trace)
 
     def __post_init__(self) -> None:
         if sorted(self.order) != list(range(len(self.order))):
