@@ -125,9 +125,10 @@ def _draw_band(axes: Axes, steps: Sequence[Record], curve: Curve) -> None:
 
 
 def _set_scale(axes: Axes, values: Sequence[float]) -> None:
-    """Logarithmic over more than two decades; a flat line in the middle, not in its own noise."""
-    low, high = min(values), max(values)
-    if low > 0 and high > 100 * low:
+    """Logarithmic where more than outliers spread over two decades; a flat line off the edges."""
+    ordered = sorted(values)
+    low, high = ordered[0], ordered[-1]
+    if low > 0 and ordered[-1 - len(ordered) // 10] > 100 * ordered[len(ordered) // 10]:
         axes.set_yscale("log")
     elif low == high:
         axes.set_ylim(min(-0.04, 2 * low), max(1.0, 2 * low))
