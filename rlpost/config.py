@@ -70,8 +70,8 @@ class RerankTask(Section):
     """The policy orders the candidates of a query."""
     candidates: int = Field(default=5, ge=2, le=100)
     """First-stage candidates in one prompt, shuffled by the seed."""
-    template: Literal["compact", "rankgpt"] = "compact"
-    """Wording of the prompt; ``compact`` suits small models, ``rankgpt`` instructs general ones."""
+    template: Literal["compact", "rank_zephyr", "rankgpt"] = "compact"
+    """Wording of the prompt; ``compact`` suits small models, the others general ones."""
     passage_tokens: int = Field(default=32, ge=4)
     """A longer passage is cut, never the template."""
     query_tokens: int = Field(default=32, ge=4)

@@ -1,0 +1,113 @@
+"""The command line: `rlpost train | check | evaluate | report | make-model`.
+
+The composition root: the only module that may import ``workers``, and only inside a command, so
+that ``rlpost --help`` and ``rlpost check`` stay fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rlpost.errors import RlpostError, UserError
+
+app = typer.Typer(
+    name="rlpost",
+    help="RL post-training for language models and rankers, on Ray.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigArg = Annotated[Path, typer.Argument(help="YAML file of the run, e.g.
+configs/quickstart.yaml")]
+OverridesArg = Annotated[
+    list[str] | None, typer.Argument(help="Overrides, e.g. seed=1 rollout.group_size=16")
+]
+
+
+@app.command()
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(help="YAML file of the run; left out with --resume")
+    ] = None,
+    overrides: OverridesArg = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Run directory to continue from its last checkpoint", metavar="RUN_DIR"),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RAY_ADDRESS", help="Ray cluster to join; default: one started for this run"
+        ),
+    ] = None,
+) -> None:
+    """Train a policy; ends with a held-out evaluation before and after, and report.html.
+
+    Ctrl-C writes a checkpoint and exits with 130; `--resume RUN_DIR` goes on from there.
+    """
+    from workers.launch import launch
+
+    if (config is None) == (resume is None):
+        raise UserError("give either a config file or --resume RUN_DIR, not both and not neither")
+    try:
+        launch(config=config, overrides=overrides or [], resume=resume, address=address)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def check(
+    config: Annotated[Path | None, typer.Argument(help="YAML file of a run")] = None,
+    overrides: OverridesArg = None,
+    keys: Annotated[bool, typer.Option("--keys", help="List every key with its meaning")] = False,
+) -> None:
+    """Validate a config without loading a model: the resolved values, and what follows from
+    them."""
+    from rlpost.check import print_keys, print_resolved
+
+    if keys:
+        print_keys()
+    elif config is None:
+        raise UserError("give a config file to check, or --keys to list every key")
+    else:
+        print_resolved(config, overrides or [])
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="Run directory, finished or not")],
+) -> None:
+    """Write RUN_DIR/report.html: curves, before and after, sample rollouts, timeline."""
+    from rlpost.report import write_report
+
+    print(write_report(run_dir))
+
+
+def main() -> None:
+    """Entry point: turns what went wrong into one message on stderr and an exit code.
+
+    2: bad input. 1: the run failed. 130: interrupted (resumable).
+    """
+    from rankers.errors import DataError
+
+    try:
+        app()
+    except (UserError, DataError) as error:
+        _stop(str(error), code=2)
+    except RlpostError as error:
+        _stop(f"{type(error).__name__}: {error}", code=1)
+
+
+def _stop(message: str, *, code: int) -> None:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+if __name__ == "__main__":
+    main()

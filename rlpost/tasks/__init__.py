@@ -1,0 +1,1 @@
+"""What the policy learns to do: each task turns data into prompts and knows how to judge an answer."""

@@ -1,0 +1,209 @@
+"""Task `rerank`: order the first-stage candidates of a query; the reward is nDCG of that order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rankers.measures import ndcg
+from rankers.parsing import parse_permutation
+from rankers.prompts import Template, Tokenizer, cut, listwise_answer, listwise_messages, neutralise
+from rankers.types import Collection, Run, ScoredDoc
+from rlpost.errors import UserError
+from rlpost.seeding import seed_at
+from rlpost.types import Completion, Message, Prompt, Score
+
+Render = Callable[[Sequence[Message]], tuple[int, ...]]
+"""Chat turns -> token ids through the model's chat template, generation prompt included."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """The payload of a prompt: which documents it shows, in the order shown, and their worth."""
+
+    query_id: str
+    doc_ids: tuple[str, ...]
+    gains: tuple[int, ...]
+    """Graded relevance of each candidate; 0 where unjudged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """How a reranking problem is written down."""
+
+    num_candidates: int
+    template: Template
+    passage_tokens: int
+    query_tokens: int
+    longest_prompt: int
+    """Tokens that the rendered prompt may have at most."""
+
+
+class Writer:
+    """Writes prompts for queries of one collection, whose candidates come from ``run``."""
+
+    def __init__(
+        self,
+        *,
+        collection: Collection,
+        run: Run,
+        shape: Format,
+        tokenizer: Tokenizer,
+        render: Render,
+    ) -> None:
+        self.collection = collection
+        self.run = run
+        self._shape = shape
+        self._tokenizer = tokenizer
+        self._render = render
+        self._check_room()
+
+    def candidates(self, query_id: str) -> list[str]:
+        """Ids of the candidates of ``query_id``, best of the first stage first."""
+        return [doc.id for doc in self.run.get(query_id, ())[: self._shape.num_candidates]]
+
+    def gains(self, query_id: str, doc_ids: Sequence[str]) -> tuple[int, ...]:
+        judged = self.collection.qrels[query_id]
+        return tuple(max(0, judged.get(doc_id, 0)) for doc_id in doc_ids)
+
+    def write(self, query_id: str, *, seed: int) -> Prompt:
+        """The prompt of ``query_id`` with its candidates shuffled by ``seed``."""
+        doc_ids = self.candidates(query_id)
+        random.Random(seed).shuffle(doc_ids)
+        query = self._cut(self.collection.queries[query_id], self._shape.query_tokens)
+        passages = [self._passage(doc_id) for doc_id in doc_ids]
+        messages = self._messages(query, passages)
+        return Prompt(
+            id=query_id,
+            messages=messages,
+            token_ids=self._render(messages),
+            payload=Candidates(
+                query_id=query_id,
+                doc_ids=tuple(doc_ids),
+                gains=self.gains(query_id, doc_ids),
+            ),
+        )
+
+    def _passage(self, doc_id: str) -> str:
+        return self._cut(self.collection.corpus[doc_id].content, self._shape.passage_tokens)
+
+    def _cut(self, text: str, max_tokens: int) -> str:
+        # Neutralised first: it may lengthen the text.
+        return cut(neutralise(text), self._tokenizer, max_tokens)
+
+    def _messages(self, query: str, passages: Sequence[str]) -> tuple[Message, ...]:
+        turns = listwise_messages(query, passages, template=self._shape.template)
+        return tuple(Message(role=turn["role"], content=turn["content"]) for turn in turns)  #
+        type: ignore[arg - type]
+
+    def _check_room(self) -> None:
+        shape = self._shape
+        template = len(self._render(self._messages("", [""] * shape.num_candidates)))
+        texts = shape.num_candidates * shape.passage_tokens + shape.query_tokens
+        if template + texts > shape.longest_prompt:
+            raise UserError(
+                f"a prompt may need {template + texts} tokens ({template} for the template "
+                f"{shape.template!r}, {texts} for query and passages) but only "
+                f"{shape.longest_prompt} fit: raise model.max_length or lower "
+                "task.passage_tokens or task.candidates"
+            )
+
+
+class TrainingPrompts:
+    """The endless prompt stream of a run: every epoch visits each query once, in its own order.
+
+    Queries without a relevant candidate are left out: every answer to them earns the same nDCG.
+    """
+
+    def __init__(self, writer: Writer, *, seed: int) -> None:
+        self._writer = writer
+        self._seed = seed
+        self._query_ids = [
+            query_id
+            for query_id in writer.collection.queries
+            if any(writer.gains(query_id, writer.candidates(query_id)))
+        ]
+        if not self._query_ids:
+            raise UserError(
+                f"no training query of {writer.collection.name!r} has a relevant document among "
+                "its candidates: raise task.candidates or check the qrels"
+            )
+        self._order: tuple[int, list[str]] = (-1, [])
+
+    def __len__(self) -> int:
+        return len(self._query_ids)
+
+    def epoch(self, index: int) -> int:
+        return index // len(self._query_ids)
+
+    def prompt(self, index: int) -> Prompt:
+        epoch, position = divmod(index, len(self._query_ids))
+        query_id = self._epoch_order(epoch)[position]
+        return self._writer.write(query_id, seed=seed_at(self._seed, "shuffle", epoch, query_id))
+
+    def _epoch_order(self, epoch: int) -> list[str]:
+        if self._order[0] != epoch:
+            order = list(self._query_ids)
+            random.Random(seed_at(self._seed, "epoch", epoch)).shuffle(order)
+            self._order = (epoch, order)
+        return self._order[1]
+
+
+def held_out_queries(collection: Collection, *, limit: int, seed: int) -> list[str]:
+    """At most ``limit`` of the judged queries, chosen by ``seed``."""
+    query_ids = list(collection.queries)
+    if len(query_ids) <= limit:
+        return query_ids
+    return sorted(random.Random(seed_at(seed, "held-out")).sample(query_ids, limit))
+
+
+def evaluation_prompts(writer: Writer, query_ids: Sequence[str], *, seed: int) -> list[Prompt]:
+    """One prompt for each query that has candidates; the others have no answer and score 0."""
+    return [
+        writer.write(query_id, seed=seed_at(seed, "held-out", query_id))
+        for query_id in query_ids
+        if writer.candidates(query_id)
+    ]
+
+
+class RerankReward:
+    """(1 - w) * nDCG@depth of the produced order + w * (the answer is one well-formed ranking).
+
+    The ideal order of nDCG is that of the candidates shown, so a perfect answer earns 1 however
+    many relevant documents the first stage missed; evaluation uses all judged documents.
+    """
+
+    def __init__(self, *, depth: int, format_weight: float) -> None:
+        self._depth = depth
+        self._format_weight = format_weight
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        candidates = candidates_of(prompt)
+        parsed = parse_permutation(completion.text, len(candidates.doc_ids))
+        parts = {
+            "ndcg": ndcg(parsed.order, candidates.gains, k=self._depth),
+            "format": float(parsed.well_formed),
+        }
+        weight = self._format_weight
+        return Score(total=(1 - weight) * parts["ndcg"] + weight * parts["format"], parts=parts)
+
+
+def candidates_of(prompt: Prompt) -> Candidates:
+    """The payload of a prompt that this task wrote."""
+    assert isinstance(prompt.payload, Candidates), f"prompt {prompt.id!r} is not of task rerank"
+    return prompt.payload
+
+
+def ranked(prompt: Prompt, completion: Completion) -> list[ScoredDoc]:
+    """One line of a run: the candidates in the order that the answer puts them."""
+    doc_ids = candidates_of(prompt).doc_ids
+    order = parse_permutation(completion.text, len(doc_ids)).order
+    return [ScoredDoc(doc_ids[i], float(len(doc_ids) - rank)) for rank, i in enumerate(order)]
+
+
+def teacher_answer(writer: Writer, prompt: Prompt) -> str:
+    """The first stage's own order as an answer: what a warm start imitates."""
+    shown = candidates_of(prompt).doc_ids
+    best_first = writer.candidates(prompt.id)
+    return listwise_answer([shown.index(doc_id) for doc_id in best_first])
