@@ -168,6 +168,7 @@ class GroupBuffer:
             settled_beyond=tuple(self._settled.beyond),
             next_attempts=dict(self._next_attempts),
             deliveries={i: h.deliveries for i, h in self._held.items() if h.deliveries},
+            dropped=dict(self._dropped),
             quarantined=dict(self._quarantined),
         )
 
@@ -178,6 +179,7 @@ class GroupBuffer:
         self._version = snapshot.version
         self._settled = Frontier(below=snapshot.settled_below, beyond=snapshot.settled_beyond)
         self._next_attempts = dict(snapshot.next_attempts)
+        self._dropped = dict(snapshot.dropped)
         self._quarantined = dict(snapshot.quarantined)
         for parcel in snapshot.waiting:
             deliveries = snapshot.deliveries.get(parcel.index, 0)

@@ -42,4 +42,5 @@ class Snapshot:
     settled_beyond: tuple[int, ...]
     next_attempts: dict[int, int]
     deliveries: dict[int, int]
+    dropped: dict[int, Dropped]
     quarantined: dict[int, Dropped]

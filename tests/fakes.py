@@ -43,7 +43,7 @@ class LengthReward:
 
 @dataclass(kw_only=True)
 class FaultyReward(LengthReward):
-    """Raises for the prompts in ``broken``; hangs for those in ``hanging`` until ``marker`` exists."""
+    """Raises for prompts in ``broken``; hangs once at those in ``hanging`` (``marker``: was there)."""
 
     broken: frozenset[str] = frozenset()
     hanging: frozenset[str] = frozenset()

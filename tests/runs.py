@@ -12,6 +12,7 @@ from rlpost.types import Sampling
 from tests.fakes import HashLearner, LengthReward, NumberSource, ScriptedEngine
 from workers.spec import CanarySpec, CheckpointPlan, Observers, Resources, RunSpec, Streaming
 
+ONE_WORKER = Resources()
 FAST = Streaming(start_s=60, stall_s=60, lease_ttl_s=60)
 
 
@@ -36,6 +37,12 @@ class Diary:
     def final_loss(self) -> float:
         """Of the stand-in learner: a hash of everything it was given."""
         return self.records[-1].metrics["loss/policy"]
+
+    def overlap(self, one: str, other: str) -> float:
+        """Seconds in which both actors were busy."""
+        mine = [(start, end) for _, actor, start, end in self.spans if actor == one]
+        theirs = [(start, end) for _, actor, start, end in self.spans if actor == other]
+        return sum(max(0.0, min(e1, e2) - max(s1, s2)) for s1, e1 in mine for s2, e2 in theirs)
 
     def kinds(self) -> Counter[str]:
         return Counter(kind for kind, _ in self.events)
@@ -67,7 +74,7 @@ def small_spec(
     engine: ScriptedEngine | None = None,
     learner: HashLearner | None = None,
     streaming: Streaming = FAST,
-    resources: Resources = Resources(),
+    resources: Resources = ONE_WORKER,
     checkpoint_every: int = 2,
 ) -> RunSpec:
     """A run of stand-ins; ``engine`` and ``learner`` are copied into their processes."""

@@ -4,57 +4,59 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
 from rlpost.errors import UserError, boundary
 from workers.spec import Resources, RunSpec
 
+LOCAL = "local"
 LOCAL_OBJECT_STORE = 256 << 20
 """Bytes of shared memory: groups travel inside the calls, so little passes through the store."""
 
+ActorOptions = dict[str, Any]
+
 
 @contextmanager
-def cluster(spec: RunSpec, *, address: str | None) -> Iterator[None]:
-    """Be connected to Ray inside.
+def cluster(spec: RunSpec, *, address: str | None) -> Iterator[ActorOptions]:
+    """Be connected to Ray inside; gives the options that every actor is to be made with.
 
     ``address`` None: the cluster of ``RAY_ADDRESS`` (set inside ``ray job submit``), else a local
     one that ends with the run. A process that is connected already stays so; other Rays on the
     machine are never touched. Raises UserError when the cluster is unreachable or too small.
     """
-    if ray.is_initialized():
-        _require(spec.resources)
-        yield
-        return
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    with boundary(UserError, f"connecting to Ray at {address!r}"):
-        _connect(spec, address)
+    address = address or os.environ.get("RAY_ADDRESS") or LOCAL
+    connected = ray.is_initialized()
+    if not connected:
+        with boundary(UserError, f"connecting to Ray at {address!r}"):
+            _connect(spec, address)
     try:
         _require(spec.resources)
-        yield
+        # Workers of a local cluster inherit our environment; a process prepared for another one
+        # takes seconds to start.
+        inherited = connected or address == LOCAL
+        yield {} if inherited else {"runtime_env": {"env_vars": _environment(spec.resources)}}
     finally:
-        ray.shutdown()
-
-
-def environment(resources: Resources) -> dict[str, str]:
-    """Environment of every actor. More threads than CPUs can be ten times slower than one."""
-    threads = str(resources.threads)
-    return {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "TOKENIZERS_PARALLELISM": "false",
-    }
+        if not connected:
+            ray.shutdown()
 
 
 def _connect(spec: RunSpec, address: str) -> None:
     namespace = f"rlpost-{spec.plan.run_id}"
-    if address != "local":
+    if address != LOCAL:
         ray.init(address=address, namespace=namespace, log_to_driver=False)
         return
+    for name, value in _environment(spec.resources).items():
+        os.environ.setdefault(name, value)
+    if "RAY_AUTH_MODE" not in os.environ:
+        # Ray's default leaves a token in the home directory, which later commands then stumble on.
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     ray.init(
-        address="local",
+        address=LOCAL,
         namespace=namespace,
         num_cpus=max(os.cpu_count() or 1, _cpus(spec.resources)),
         object_store_memory=LOCAL_OBJECT_STORE,
@@ -62,6 +64,16 @@ def _connect(spec: RunSpec, address: str) -> None:
         log_to_driver=False,
         logging_level=logging.WARNING,
     )
+
+
+def _environment(resources: Resources) -> dict[str, str]:
+    """More threads than CPUs can be ten times slower than one."""
+    threads = str(resources.threads)
+    return {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "TOKENIZERS_PARALLELISM": "false",
+    }
 
 
 def _cpus(resources: Resources) -> int:

@@ -28,7 +28,7 @@ from rlpost.parcel import unpack
 from rlpost.types import Completion, Prompt, Sampling
 from workers import weights
 from workers.calls import ActorLostError, Calls, Finished, ask
-from workers.cluster import cluster, environment
+from workers.cluster import ActorOptions, cluster
 from workers.fleet import Fleet, Job, JobResult
 from workers.interrupt import StopRequest, stop_on_signal
 from workers.learner import LearnerWorker, Published, StepReport
@@ -56,8 +56,8 @@ def open_run(
     Ctrl-C or SIGTERM inside ``Driver.train`` finishes the optimizer step under way, writes a
     checkpoint and raises KeyboardInterrupt.
     """
-    with stop_on_signal() as stop, cluster(spec, address=address):
-        driver = Driver(spec, observers, stop=stop, resume=resume)
+    with stop_on_signal() as stop, cluster(spec, address=address) as options:
+        driver = Driver(spec, observers, stop=stop, resume=resume, options=options)
         try:
             driver.start()
             yield driver
@@ -69,20 +69,30 @@ class Driver:
     """Use ``open_run``. One thread; every wait has an end."""
 
     def __init__(
-        self, spec: RunSpec, observers: Observers, *, stop: StopRequest, resume: Checkpoint | None
+        self,
+        spec: RunSpec,
+        observers: Observers,
+        *,
+        stop: StopRequest,
+        resume: Checkpoint | None,
+        options: ActorOptions,
     ) -> None:
         self._spec, self._observers, self._stop, self._resume = spec, observers, stop, resume
-        env = environment(spec.resources)
         self._calls = Calls()
-        self._learner = _spawn_learner(spec, env)
-        self._scorer = start_pool(spec, env) if spec.resources.reward_workers else None
+        self._learner = _spawn_learner(spec, options)
+        self._scorer = start_pool(spec, options) if spec.resources.reward_workers else None
         self._fleet = Fleet(
-            spec, calls=self._calls, observers=observers, scorer=self._scorer, env=env
+            spec, calls=self._calls, observers=observers, scorer=self._scorer, options=options
         )
         self._stream = Stream(spec, observers, resume=resume)
         self._learned = 0
         self._sampled = -1
         self._step_ended = time.time()
+
+    @property
+    def queue(self) -> QueueClient:
+        """The queue of this run, to look at; a new one after a death."""
+        return self._stream.queue
 
     def start(self) -> None:
         """Start learner and workers side by side, and wait until every engine holds the policy."""
@@ -248,10 +258,10 @@ class Driver:
         self._observers.events("checkpoint_saved", step=self._learned)
 
 
-def _spawn_learner(spec: RunSpec, env: dict[str, str]) -> Any:
+def _spawn_learner(spec: RunSpec, options: ActorOptions) -> Any:
     remote = ray.remote(LearnerWorker).options(
         num_cpus=spec.resources.threads,
         num_gpus=spec.resources.learner_gpus,
-        runtime_env={"env_vars": env},
+        **options,
     )
     return remote.remote(learner=spec.learner, policies=spec.plan.policies, canary=spec.canary)

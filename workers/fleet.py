@@ -11,6 +11,7 @@ import ray
 
 from rlpost.errors import EngineError, TrainingError
 from workers.calls import ActorLostError, Calls, Finished
+from workers.cluster import ActorOptions
 from workers.learner import Published
 from workers.queue import QueueDiedError
 from workers.reward import Scorer
@@ -62,10 +63,10 @@ class Fleet:
         calls: Calls,
         observers: Observers,
         scorer: Scorer | None,
-        env: dict[str, str],
+        options: ActorOptions,
     ) -> None:
         self._spec, self._calls, self._observers = spec, calls, observers
-        self._scorer, self._env = scorer, env
+        self._scorer, self._options = scorer, options
         self._jobs: deque[Job] = deque()
         self._aim: Published | None = None
         self._canary = Canary(spec.canary, emit=observers.events)
@@ -179,7 +180,7 @@ class Fleet:
         remote = ray.remote(RolloutWorker).options(
             num_cpus=resources.threads,
             num_gpus=resources.rollout_gpus,
-            runtime_env={"env_vars": self._env},
+            **self._options,
         )
         return remote.remote(
             engine=spec.engine, reward=spec.reward, scorer=self._scorer, plan=spec.plan

@@ -14,6 +14,7 @@ from rlpost.errors import RewardError
 from rlpost.loop import scored
 from rlpost.ports import Reward
 from rlpost.types import Completion, Prompt, Rollout, Ticket
+from workers.cluster import ActorOptions
 from workers.spec import RunSpec
 
 RESTART_PAUSE_S = 0.2
@@ -115,10 +116,8 @@ class _Job:
         return self.actor.score.remote(self.prompt, self.completions_G)
 
 
-def start_pool(spec: RunSpec, env: dict[str, str]) -> PoolScorer:
+def start_pool(spec: RunSpec, options: ActorOptions) -> PoolScorer:
     """``spec.resources.reward_workers`` processes that score."""
-    remote = ray.remote(RewardActor).options(
-        num_cpus=0, max_restarts=-1, runtime_env={"env_vars": env}
-    )
+    remote = ray.remote(RewardActor).options(num_cpus=0, max_restarts=-1, **options)
     actors = tuple(remote.remote(spec.reward) for _ in range(spec.resources.reward_workers))
     return PoolScorer(actors=actors, timeout_s=spec.resources.reward_timeout_s)

@@ -161,6 +161,7 @@ class Stream:
             settled_beyond=tuple(state["settled_beyond"]),
             next_attempts={},
             deliveries={},
+            dropped={},
             quarantined={},
         )
 

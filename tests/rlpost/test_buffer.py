@@ -1,0 +1,315 @@
+"""The group buffer, case by case and as a state machine: bounds, leases, staleness, effect-once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from rlpost.buffer import GroupBuffer
+from rlpost.errors import QueueError
+from rlpost.parcel import Lease, Parcel
+from rlpost.types import GroupKey
+
+ROWS, SIZE = 4, 10
+
+
+class Clock:
+    """Time as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def parcel(index: int, *, version: int = 0, attempt: int = 0, size: int = SIZE) -> Parcel:
+    return Parcel(
+        key=GroupKey("run", 0, f"q{index}", attempt),
+        index=index,
+        version=version,
+        num_rows=ROWS,
+        num_tokens=100 + index,
+        payload=b"x" * size,
+    )
+
+
+def buffer(
+    *, groups: int = 4, max_lag: int = 1, max_attempts: int = 2, clock: Clock | None = None
+) -> GroupBuffer:
+    return GroupBuffer(
+        run_id="run",
+        max_rows=groups * ROWS,
+        max_bytes=groups * SIZE,
+        max_lag=max_lag,
+        max_attempts=max_attempts,
+        clock=clock or Clock(),
+    )
+
+
+def lease(b: GroupBuffer, num_groups: int, *, version: int = 0, ttl: float = 10.0) -> Lease:
+    lent = b.lease(num_groups, version=version, ttl=ttl)
+    assert lent is not None
+    return lent
+
+
+def indices(lent: Lease) -> list[int]:
+    return [p.index for p in lent.parcels]
+
+
+def test_put_is_idempotent_by_stream_position() -> None:
+    b = buffer()
+    assert b.put(parcel(0)) == "ok"
+    assert b.put(parcel(0)) == "duplicate"
+    assert b.put(parcel(0, attempt=1)) == "duplicate"
+    lent = lease(b, 1)
+    assert b.put(parcel(0)) == "duplicate"
+    b.ack(lent.id)
+    assert b.put(parcel(0, attempt=5)) == "duplicate"
+    assert b.stats().counts.duplicates == 4
+
+
+def test_lease_gives_the_earliest_positions_whole_or_nothing() -> None:
+    b = buffer()
+    for index in (3, 1, 2):
+        b.put(parcel(index))
+    assert b.lease(4, version=0, ttl=1) is None
+    assert indices(lease(b, 2)) == [1, 2]
+    assert indices(lease(b, 1)) == [3]
+
+
+def test_rows_and_bytes_are_bounded_and_leases_count() -> None:
+    b = buffer(groups=2)
+    assert [b.put(parcel(i)) for i in range(3)] == ["ok", "ok", "full"]
+    lent = lease(b, 2)
+    assert b.put(parcel(2)) == "full"
+    b.ack(lent.id)
+    assert b.put(parcel(2)) == "ok"
+    assert (b.stats().rows, b.stats().bytes) == (ROWS, SIZE)
+
+
+def test_a_group_that_can_never_fit_is_an_error() -> None:
+    with pytest.raises(QueueError, match=r"41 bytes cannot fit 16 rows and 40 bytes.*queue_mb"):
+        buffer().put(parcel(0, size=41))
+
+
+def test_a_step_that_can_never_fit_is_an_error_instead_of_a_deadlock() -> None:
+    b = buffer(groups=2)
+    for index in range(3):
+        b.put(parcel(index))
+    with pytest.raises(QueueError, match=r"2 groups .* a step needs 3: raise streaming.queue_mb"):
+        b.lease(3, version=0, ttl=1)
+
+
+def test_waiting_for_a_producer_after_an_ack_is_no_deadlock() -> None:
+    b = buffer(groups=2)
+    for index in range(3):
+        b.put(parcel(index))
+    b.ack(lease(b, 2).id)
+    assert b.lease(2, version=1, ttl=1) is None
+
+
+def test_a_group_of_another_run_is_refused() -> None:
+    stranger = Parcel(
+        key=GroupKey("other", 0, "q0", 0), index=0, version=0, num_rows=1, num_tokens=1, payload=b""
+    )
+    with pytest.raises(QueueError, match="group of run 'other' put to run 'run'"):
+        buffer().put(stranger)
+
+
+def test_stale_groups_are_dropped_at_lease_and_their_prompt_may_come_back() -> None:
+    b = buffer(max_lag=1)
+    b.put(parcel(0, version=0))
+    b.put(parcel(1, version=1))
+    assert b.lease(2, version=2, ttl=1) is None
+    assert [(d.index, d.key.attempt, d.num_tokens) for d in b.dropped] == [(0, 0, 100)]
+    assert b.put(parcel(0, version=2)) == "stale", "the same attempt arrives once more"
+    assert b.put(parcel(0, version=2, attempt=1)) == "ok"
+    assert b.dropped == ()
+    assert indices(lease(b, 2, version=2)) == [0, 1]
+    counts = b.stats().counts
+    assert (counts.stale, counts.tokens_stale) == (1, 100)
+
+
+def test_a_group_that_arrives_stale_is_refused_and_reported() -> None:
+    b = buffer(max_lag=0)
+    assert b.lease(1, version=3, ttl=1) is None
+    assert b.put(parcel(0, version=2)) == "stale"
+    assert [d.index for d in b.dropped] == [0]
+    assert b.put(parcel(0, version=3, attempt=1)) == "ok"
+
+
+def test_a_lag_of_exactly_max_lag_is_fresh() -> None:
+    b = buffer(max_lag=2)
+    b.put(parcel(0, version=1))
+    assert indices(lease(b, 1, version=3)) == [0]
+
+
+def test_the_learner_version_may_not_fall() -> None:
+    b = buffer()
+    b.lease(1, version=2, ttl=1)
+    with pytest.raises(QueueError, match="version 1 after one for version 2"):
+        b.lease(1, version=1, ttl=1)
+
+
+def test_expired_leases_return_in_their_old_order() -> None:
+    clock = Clock()
+    b = buffer(clock=clock)
+    for index in range(4):
+        b.put(parcel(index))
+    lease(b, 2, ttl=5)
+    clock.now = 5
+    assert indices(lease(b, 3)) == [0, 1, 2]
+    assert b.stats().counts.redelivered == 2
+
+
+def test_release_gives_back_at_once() -> None:
+    b = buffer()
+    b.put(parcel(0))
+    b.release(lease(b, 1).id)
+    assert indices(lease(b, 1)) == [0]
+
+
+def test_a_late_ack_is_the_truth() -> None:
+    clock = Clock()
+    b = buffer(clock=clock)
+    b.put(parcel(0))
+    b.put(parcel(1))
+    late = lease(b, 1, ttl=5)
+    clock.now = 6
+    b.ack(late.id)
+    assert indices(lease(b, 1)) == [1]
+    assert b.put(parcel(0)) == "duplicate"
+
+
+def test_an_ack_after_the_group_went_on_is_refused() -> None:
+    clock = Clock()
+    b = buffer(clock=clock, max_attempts=5)
+    b.put(parcel(0))
+    first = lease(b, 1, ttl=5)
+    clock.now = 6
+    second = lease(b, 1, ttl=5)
+    with pytest.raises(QueueError, match=r"\[0\] were lent again: raise the ttl"):
+        b.ack(first.id)
+    b.ack(second.id)
+    assert b.stats().counts.trained == 1
+
+
+def test_an_ack_twice_is_refused() -> None:
+    b = buffer()
+    b.put(parcel(0))
+    lent = lease(b, 1)
+    b.ack(lent.id)
+    with pytest.raises(QueueError, match="never given or is acked already"):
+        b.ack(lent.id)
+
+
+def test_a_group_that_is_never_acked_is_quarantined() -> None:
+    clock = Clock()
+    b = buffer(clock=clock, max_attempts=2)
+    b.put(parcel(0))
+    for _ in range(2):
+        lease(b, 1, ttl=1)
+        clock.now += 2
+    assert b.lease(1, version=0, ttl=1) is None
+    assert [d.index for d in b.quarantined] == [0]
+    assert b.put(parcel(0, attempt=1)) == "duplicate"
+    assert b.stats().rows == 0
+
+
+def test_a_restored_buffer_goes_on_where_the_snapshot_was_taken() -> None:
+    b = buffer()
+    for index in range(4):
+        b.put(parcel(index, version=1))
+    b.ack(lease(b, 1, version=1).id)
+    lease(b, 1, version=1)
+    again = buffer()
+    again.restore(b.snapshot())
+    assert again.put(parcel(0)) == "duplicate"
+    assert indices(lease(again, 3, version=1)) == [1, 2, 3]
+    with pytest.raises(QueueError, match="restore into a buffer that holds 3 groups"):
+        again.restore(b.snapshot())
+
+
+class BufferMachine(RuleBasedStateMachine):
+    """Any order of calls, checked against sets kept by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.buffer = buffer(groups=6, max_lag=1, max_attempts=100, clock=self.clock)
+        self.version = 0
+        self.attempts: dict[int, int] = {}
+        self.inside: set[int] = set()
+        self.lent: dict[int, Lease] = {}
+        self.trained: list[int] = []
+
+    @rule(index=st.integers(0, 12), age=st.integers(0, 2))
+    def put(self, index: int, age: int) -> None:
+        for dropped in self.buffer.dropped:
+            self.attempts[dropped.index] = dropped.key.attempt + 1
+        version = max(0, self.version - age)
+        attempt = self.attempts.get(index, 0)
+        answer = self.buffer.put(parcel(index, version=version, attempt=attempt))
+        if index in self.inside or index in self.trained:
+            assert answer == "duplicate"
+        elif answer == "ok":
+            self.inside.add(index)
+        else:
+            assert (answer == "stale") == (self.version - version > 1)
+
+    @rule(count=st.integers(1, 3), ttl=st.sampled_from([1.0, 100.0]), step=st.booleans())
+    def lease(self, count: int, ttl: float, step: bool) -> None:
+        self.version += step
+        out = {i for held in self.lent.values() for i in indices(held)}
+        try:
+            lent = self.buffer.lease(count, version=self.version, ttl=ttl)
+        except QueueError:
+            lent = None
+        self.inside -= {d.index for d in self.buffer.dropped}
+        if lent is not None:
+            assert not set(indices(lent)) & out, "lent twice at once"
+            assert indices(lent) == sorted(indices(lent))
+            assert all(self.version - p.version <= 1 for p in lent.parcels)
+            self.lent[lent.id] = lent
+
+    @precondition(lambda self: self.lent)
+    @rule(data=st.data())
+    def ack(self, data: st.DataObject) -> None:
+        lent = self.lent.pop(data.draw(st.sampled_from(sorted(self.lent))))
+        self.buffer.ack(lent.id)
+        self.inside -= set(indices(lent))
+        self.trained += indices(lent)
+
+    @precondition(lambda self: self.lent)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        self.buffer.release(self.lent.pop(data.draw(st.sampled_from(sorted(self.lent)))).id)
+
+    @rule(seconds=st.sampled_from([0.4, 2.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
+        self.buffer.expire()
+        self.lent = {i: held for i, held in self.lent.items() if held.expires > self.clock.now}
+
+    @rule()
+    def restart(self) -> None:
+        snapshot = self.buffer.snapshot()
+        self.buffer = buffer(groups=6, max_lag=1, max_attempts=100, clock=self.clock)
+        self.buffer.restore(snapshot)
+        self.lent.clear()
+
+    @invariant()
+    def nothing_is_lost_and_bounds_hold(self) -> None:
+        stats = self.buffer.stats()
+        assert stats.waiting + stats.leased == len(self.inside)
+        assert stats.leased == sum(len(held.parcels) for held in self.lent.values())
+        assert stats.rows == ROWS * len(self.inside) <= 6 * ROWS
+        assert stats.bytes == SIZE * len(self.inside) <= 6 * SIZE
+        assert len(set(self.trained)) == len(self.trained), "trained twice"
+
+
+TestBufferMachine = BufferMachine.TestCase
+TestBufferMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
