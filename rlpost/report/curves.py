@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
 from rlpost.jsonl import Record
 from rlpost.metrics import metric
 from rlpost.report import svg
@@ -39,7 +37,7 @@ class Chart:
     title: str
     latest: str
     meaning: str
-    svg: Markup
+    svg: str
 
 
 CURVES = (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from typing import TYPE_CHECKING, Any
-
-from markupsafe import Markup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +65,7 @@ def axes(width: float, height: float) -> Axes:
         return figure.subplots()
 
 
-def inline(axes: Axes, *, label: str) -> Markup:
+def inline(axes: Axes, *, label: str) -> str:
     """The figure as an ``<svg>`` that scales with its box; ``label`` is for screen readers."""
     from matplotlib import rc_context
 
@@ -84,4 +83,4 @@ def inline(axes: Axes, *, label: str) -> Markup:
     text = re.sub(r'(<g) id="[^"]*"', r"\1", text)
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, f"var({variable})")
-    return Markup(text.replace("<svg", Markup('<svg role="img" aria-label="{}"').format(label), 1))
+    return text.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1)

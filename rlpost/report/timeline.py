@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from rlpost.report import svg
 from rlpost.trace import Span
 
@@ -41,8 +39,8 @@ class Timeline:
     seconds: float
     busy: list[tuple[str, float]]
     """Actor and the share of the run in which it worked, in order of appearance."""
-    whole: Markup
-    detail: Markup
+    whole: str
+    detail: str
     detail_s: float
 
 
@@ -87,7 +85,7 @@ def _middle_steps(spans: Sequence[Span], start: float, end: float) -> tuple[floa
     return ends[first - 1] if first else start, ends[first + STEPS_SHOWN - 1]
 
 
-def _bars(spans: Sequence[Span], start: float, end: float, *, label: str) -> Markup:
+def _bars(spans: Sequence[Span], start: float, end: float, *, label: str) -> str:
     names = actors(spans)
     axes = svg.axes(9.0, 0.55 + 0.3 * len(names))
     for row, actor in enumerate(names):
