@@ -46,7 +46,7 @@ def derived(cfg: RunConfig) -> dict[str, str]:
     tokens = samples * cfg.model.max_length
     actors = cfg.rollout.workers + 2
     numbers = {
-        "samples per step": f"{samples:,} ({cfg.groups_per_step} prompts x {cfg.rollout.group_size})",
+        "samples per step": f"{samples:,} = {cfg.groups_per_step} x {cfg.rollout.group_size}",
         "samples in all": f"{samples * cfg.steps:,}",
         "tokens per step": f"at most {tokens:,}",
         "micro-batches per step": f"at most {-(-tokens // cfg.learner.tokens_per_batch):,}",

@@ -23,8 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ConfigArg = Annotated[Path, typer.Argument(help="YAML file of the run, e.g.
-configs/quickstart.yaml")]
 OverridesArg = Annotated[
     list[str] | None, typer.Argument(help="Overrides, e.g. seed=1 rollout.group_size=16")
 ]

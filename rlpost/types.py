@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 FinishReason = Literal["stop", "length"]
+Role = Literal["system", "user", "assistant"]
 
 
 class GroupKey(NamedTuple):
@@ -32,7 +33,7 @@ class GroupKey(NamedTuple):
 class Message:
     """One chat turn."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Role
     content: str
 
 

@@ -1,1 +1,1 @@
-"""What the policy learns to do: each task turns data into prompts and knows how to judge an answer."""
+"""What the policy learns to do: a task writes prompts from data and judges the answers."""

@@ -12,10 +12,12 @@ from rankers.prompts import Template, Tokenizer, cut, listwise_answer, listwise_
 from rankers.types import Collection, Run, ScoredDoc
 from rlpost.errors import UserError
 from rlpost.seeding import seed_at
-from rlpost.types import Completion, Message, Prompt, Score
+from rlpost.types import Completion, Message, Prompt, Role, Score
 
 Render = Callable[[Sequence[Message]], tuple[int, ...]]
 """Chat turns -> token ids through the model's chat template, generation prompt included."""
+
+ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,8 +96,7 @@ class Writer:
 
     def _messages(self, query: str, passages: Sequence[str]) -> tuple[Message, ...]:
         turns = listwise_messages(query, passages, template=self._shape.template)
-        return tuple(Message(role=turn["role"], content=turn["content"]) for turn in turns)  #
-        type: ignore[arg - type]
+        return tuple(Message(role=ROLES[turn["role"]], content=turn["content"]) for turn in turns)
 
     def _check_room(self) -> None:
         shape = self._shape
