@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from rlpost.errors import CheckpointError, boundary
 FOLDER = "checkpoints"
 STATE = "state.json"
 MANIFEST = "checkpoint.json"
+_NAME = re.compile(r"step-\d{6,}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,9 @@ def _has_all_bytes(path: Path) -> bool:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted((p for p in folder.glob("step-*") if p.is_dir()), key=_step_of, reverse=True)
+    """Folders named as a checkpoint is; a person's copy, such as ``step-000010-good``, is not one."""
+    found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=_step_of, reverse=True)
 
 
 def _step_of(path: Path) -> int:

@@ -175,6 +175,15 @@ def test_the_newest_are_kept_and_damaged_ones_do_not_count(tmp_path: Path) -> No
     assert names == ["step-000020", "step-000030", "step-000040"]
 
 
+def test_a_persons_copy_is_left_alone(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, 10, writer(b"ten"), {})
+    copy = shutil.copytree(path, path.with_name("step-000010-good"))
+    for step in (20, 30, 40):
+        save_checkpoint(tmp_path, step, writer(b"x"), {}, keep=1)
+    assert latest_checkpoint(tmp_path).step == 40  # type: ignore[union-attr]
+    assert load_checkpoint(copy).step == 10
+
+
 def test_reserved_names_are_refused(tmp_path: Path) -> None:
     def greedy(folder: Path) -> None:
         (folder / "state.json").write_text("{}")

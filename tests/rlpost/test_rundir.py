@@ -130,6 +130,13 @@ def test_a_full_disk_is_told_before_the_run_starts(
         RunDir.create(tmp_path / "run", CONFIG)
 
 
+def test_a_disk_that_fills_up_is_one_sentence(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, CONFIG)
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"cannot write .*metrics.jsonl.*No space left.*free space"):
+        run.log_step(1, 1, {"reward/mean": 0.5})
+
+
 def test_a_torn_last_line_is_skipped_and_damage_elsewhere_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3')
