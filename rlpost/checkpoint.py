@@ -146,7 +146,7 @@ def _has_all_bytes(path: Path) -> bool:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    """Folders named as a checkpoint is; a person's copy, such as ``step-000010-good``, is not one."""
+    """Folders named as a checkpoint is; ``step-000010-good``, a copy by hand, is not one."""
     found = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
     return sorted(found, key=_step_of, reverse=True)
 
