@@ -71,7 +71,13 @@ METRICS: dict[str, Metric] = {
         mean, "mean age of the step's groups in policy versions when trained on"
     ),
     "staleness/max": Metric(max, "age of the oldest group in policy versions when trained on"),
-    "queue/wait_s": Metric(last, "seconds the learner waited for the step's groups"),
+    "queue/wait_s": Metric(mean, "mean seconds that the step's groups waited to be trained on"),
+    "queue/stale_total": Metric(last, "groups dropped for their age since the start"),
+    "queue/redelivered_total": Metric(last, "groups handed out again since the start"),
+    "queue/stale_tokens_mean": Metric(
+        last, "mean tokens of dropped groups: above the trained ones' mean, dropping is biased"
+    ),
+    "queue/trained_tokens_mean": Metric(last, "mean tokens of the groups trained on so far"),
     "time/step_s": Metric(last, "seconds since the previous step ended"),
     "perf/samples_per_s": Metric(last, "completions trained on per second of wall time"),
 }

@@ -43,18 +43,26 @@ class Calls:
 
     def __init__(self) -> None:
         self._open: dict[Any, Call] = {}
-        self.last_answer = time.monotonic()
+        self._last_answer = time.monotonic()
 
     def add(self, ref: Any, *, actor: str, doing: str, job: object, limit_s: float) -> None:
-        self._open[ref] = Call(
-            actor=actor, doing=doing, job=job, started=time.monotonic(), limit_s=limit_s
-        )
+        now = time.monotonic()
+        if not self._open:
+            self._last_answer = now
+        self._open[ref] = Call(actor=actor, doing=doing, job=job, started=now, limit_s=limit_s)
 
     def is_busy(self, actor: str) -> bool:
         return any(call.actor == actor for call in self._open.values())
 
-    def __len__(self) -> int:
-        return len(self._open)
+    @property
+    def silent_s(self) -> float:
+        """Seconds since anyone answered, or since the first of the open calls was made."""
+        return time.monotonic() - self._last_answer
+
+    @property
+    def patience_s(self) -> float:
+        """The longest that one of the open calls may take; 0 when none is open."""
+        return max((call.limit_s for call in self._open.values()), default=0.0)
 
     def wait(self) -> list[Finished]:
         """The calls that are answered, as soon as there is one, or those overdue, or none."""
@@ -63,7 +71,7 @@ class Calls:
         ready, _ = ray.wait(list(self._open), num_returns=1, timeout=TICK_S)
         if ready:
             ready, _ = ray.wait(list(self._open), num_returns=len(self._open), timeout=0)
-            self.last_answer = time.monotonic()
+            self._last_answer = time.monotonic()
         return [_answer(self._open.pop(ref), ref) for ref in ready] + self._overdue()
 
     def describe(self) -> str:

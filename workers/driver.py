@@ -168,6 +168,7 @@ class Driver:
     def _turn(self) -> list[JobResult]:
         """Hand out work, wait for answers, take in those that are not jobs of the caller."""
         self._fleet.dispatch()
+        self._watch()
         results = []
         for finished in self._calls.wait():
             if finished.call.actor == LEARNER:
@@ -175,7 +176,6 @@ class Driver:
             elif (result := self._fleet.handle(finished)) is not None:
                 results.append(result)
         self._follow_version()
-        self._watch()
         return results
 
     def _follow_version(self) -> None:
@@ -187,8 +187,9 @@ class Driver:
             weights.prune(self._spec.plan.policies, newest=version, keep=keep)
 
     def _watch(self) -> None:
-        silent = time.monotonic() - self._calls.last_answer
-        if silent > self._spec.streaming.stall_s:
+        """Stop when nothing is under way, or nothing moved for longer than anything may take."""
+        silent, patience = self._calls.silent_s, self._calls.patience_s
+        if patience == 0.0 or silent > max(patience, self._spec.streaming.stall_s):
             doing = self._calls.describe()
             self._observers.events("stalled", seconds=silent, doing=doing)
             raise TrainingError(f"nothing moved for {silent:.0f} s ({doing})")
@@ -223,7 +224,6 @@ class Driver:
         self._step_ended = ended
         metrics = {
             **report.metrics,
-            "queue/wait_s": report.lease.waited_s,
             "time/step_s": seconds,
             "perf/samples_per_s": sum(len(group.rollouts) for group in groups) / seconds,
         }

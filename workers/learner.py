@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlpost.buffer_state import BufferStats, Counts
 from rlpost.errors import TrainingError, boundary
 from rlpost.parcel import Dropped, Lease, unpack
 from rlpost.ports import Learner
@@ -70,10 +71,9 @@ class LearnerWorker:
 
         The lease is left open: the driver acknowledges it once it has this report.
         """
-        version = self._learner.version
-        answer = queue.lease(num_groups, version=version, ttl=ttl)
+        answer = queue.lease(num_groups, version=self._learner.version, ttl=ttl)
         return LearnerAnswer(
-            step=None if answer.lease is None else self._train(answer.lease, version),
+            step=None if answer.lease is None else self._train(answer.lease, answer.stats),
             dropped=answer.dropped,
             quarantined=answer.quarantined,
         )
@@ -87,7 +87,8 @@ class LearnerWorker:
                 scores = self._learner.score(self._canary.prompt_ids, self._canary.completion_ids)
         return Published(policy=policy, canary_T=tuple(scores))
 
-    def _train(self, lease: Lease, version: int) -> StepReport:
+    def _train(self, lease: Lease, stats: BufferStats) -> StepReport:
+        version = self._learner.version
         start = time.time()
         groups = [unpack(parcel) for parcel in lease.parcels]
         with boundary(TrainingError, f"step {version + 1}"):
@@ -95,10 +96,20 @@ class LearnerWorker:
         stepped = time.time()
         return StepReport(
             lease=lease,
-            metrics={**metrics, **_staleness(groups, version)},
+            metrics={**metrics, **_staleness(groups, version), **_queue(lease, stats.counts)},
             published=self._publish(),
             marks=(start, stepped, time.time()),
         )
+
+
+def _queue(lease: Lease, counts: Counts) -> dict[str, float]:
+    return {
+        "queue/wait_s": lease.waited_s,
+        "queue/stale_total": float(counts.stale),
+        "queue/redelivered_total": float(counts.redelivered),
+        "queue/stale_tokens_mean": counts.tokens_stale / max(1, counts.stale),
+        "queue/trained_tokens_mean": counts.tokens_trained / max(1, counts.trained),
+    }
 
 
 def _staleness(groups: Sequence[Group], version: int) -> dict[str, float]:

@@ -33,6 +33,7 @@ class LeaseAnswer:
     lease: Lease | None
     dropped: tuple[Dropped, ...]
     quarantined: tuple[Dropped, ...]
+    stats: BufferStats
 
 
 class QueueActor:
@@ -69,7 +70,10 @@ class QueueActor:
                 break
             await self._wait(min(left, POLL_S))
         return LeaseAnswer(
-            lease=lease, dropped=self._buffer.dropped, quarantined=self._buffer.quarantined
+            lease=lease,
+            dropped=self._buffer.dropped,
+            quarantined=self._buffer.quarantined,
+            stats=self._buffer.stats(),
         )
 
     async def ack(self, lease_id: int) -> None:
