@@ -1,0 +1,141 @@
+"""How good a listwise ranker is on short lists, beside BM25 and the shuffled order."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankers.first_stage import Engine as FirstStage
+from rankers.first_stage import bm25_run
+from rankers.measures import evaluate
+from rankers.parsing import parse_permutation
+from rankers.significance import bootstrap_interval
+from rankers.types import Collection, Run, ScoredDoc
+from rlpost.engines.hf import HfEngine
+from rlpost.models import load_tokenizer, render
+from rlpost.seeding import seed_at
+from rlpost.tasks.rerank import Format, Writer, candidates_of, evaluation_prompts, ranked
+from rlpost.types import Prompt, Sampling
+
+DEPTH = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One system on one collection."""
+
+    system: str
+    ndcg: float
+    ci95: tuple[float, float]
+    rr: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """The table of one collection."""
+
+    collection: str
+    num_queries: int
+    malformed: float
+    """Share of answers that are not one whole, well-formed permutation."""
+    rows: tuple[Row, ...]
+
+
+def list_run(collection: Collection, found: Run, size: int) -> dict[str, list[ScoredDoc]]:
+    """The best `size` documents of each query, a relevant one among them.
+
+    Where the relevant document is not among the best, it takes the last place, as BM25 would have
+    it; queries whose first stage misses it altogether are left out.
+    """
+    lists: dict[str, list[ScoredDoc]] = {}
+    for query_id, docs in found.items():
+        relevant = {d for d, gain in collection.qrels[query_id].items() if gain > 0}
+        best = docs[:size]
+        if not relevant.intersection(doc.id for doc in best):
+            later = [doc for doc in docs[size:] if doc.id in relevant]
+            if not later:
+                continue
+            best = [*best[:-1], later[0]]
+        if len(best) == size:
+            lists[query_id] = best
+    return lists
+
+
+def measure(
+    model: str | Path,
+    collection: Collection,
+    *,
+    queries: int = 600,
+    size: int = 5,
+    passage_tokens: int = 28,
+    seed: int = 0,
+    first_stage: FirstStage = "lucene",
+) -> Quality:
+    """Rank lists of `size` greedily with the reference engine; nDCG@10 with bootstrap intervals."""
+    lists = list_run(collection, bm25_run(collection, depth=DEPTH, engine=first_stage), size)
+    tokenizer = load_tokenizer(model)
+    shape = Format(
+        num_candidates=size,
+        template="compact",
+        passage_tokens=passage_tokens,
+        query_tokens=24,
+        longest_prompt=1024,
+    )
+    writer = Writer(
+        collection=collection,
+        run=lists,
+        shape=shape,
+        tokenizer=tokenizer,
+        render=lambda messages: render(tokenizer, messages),
+    )
+    prompts = evaluation_prompts(writer, limit=queries, seed=seed)
+    answers = HfEngine(model).generate(
+        prompts,
+        seeds_P_G=[[0] for _ in prompts],
+        sampling=Sampling(temperature=0.0, max_tokens=2 * size + 2),
+    )
+    qrels = {prompt.id: collection.qrels[prompt.id] for prompt in prompts}
+    runs: dict[str, Run] = {
+        "shuffled": {prompt.id: _shuffled(prompt, seed) for prompt in prompts},
+        "BM25": {prompt.id: lists[prompt.id] for prompt in prompts},
+        "model": {p.id: ranked(p, answer) for p, (answer,) in zip(prompts, answers, strict=True)},
+    }
+    malformed = [not parse_permutation(a.text, size).well_formed for (a,) in answers]
+    return Quality(
+        collection=collection.name,
+        num_queries=len(prompts),
+        malformed=sum(malformed) / len(malformed),
+        rows=tuple(_row(name, run, qrels) for name, run in runs.items()),
+    )
+
+
+def table(qualities: Sequence[Quality]) -> str:
+    """The tables as Markdown."""
+    lines = ["| collection | system | nDCG@10 | 95% interval | RR@10 |", "|---|---|---|---|---|"]
+    for quality in qualities:
+        name = f"{quality.collection} ({quality.num_queries} queries)"
+        lines += [
+            f"| {name} | {row.system} | {row.ndcg:.4f} | {row.ci95[0]:.4f} to {row.ci95[1]:.4f} "
+            f"| {row.rr:.4f} |"
+            for row in quality.rows
+        ]
+    return "\n".join(lines)
+
+
+def _row(system: str, run: Run, qrels: Mapping[str, Mapping[str, int]]) -> Row:
+    result = evaluate(run, qrels)
+    values = list(result.per_query["nDCG@10"].values())
+    return Row(
+        system=system,
+        ndcg=result.mean["nDCG@10"],
+        ci95=bootstrap_interval(values, resamples=2000, seed=0),
+        rr=result.mean["RR@10"],
+    )
+
+
+def _shuffled(prompt: Prompt, seed: int) -> list[ScoredDoc]:
+    doc_ids = list(candidates_of(prompt).doc_ids)
+    random.Random(seed_at(seed, "shuffled", prompt.id)).shuffle(doc_ids)
+    return [ScoredDoc(doc_id, float(-rank)) for rank, doc_id in enumerate(doc_ids)]
