@@ -42,17 +42,16 @@ class _ChunkedLogprobs(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, head: Tensor, targets: Tensor, scale: float, chunk: int
     ) -> tuple[Tensor, Tensor]:
-        norms, chosen, entropies = [], [], []
+        scratch = _Scratch(head, rows=min(chunk, len(targets)))
+        norm_T, logprobs_T, entropy_T = scratch.wide.new_empty(3, len(targets)).unbind()
         for rows in _chunks(len(targets), chunk):
-            logits = _logits(hidden[rows], head, scale)
-            norm = logits.logsumexp(dim=1)
-            chosen.append(logits.gather(1, targets[rows, None])[:, 0] - norm)
-            norms.append(norm)
-            # H = log Z - sum p * z, with the logits' own buffer reused for p.
-            expected = torch.einsum("tv,tv->t", (logits - norm[:, None]).exp_(), logits)
-            entropies.append(norm - expected)
-        empty = hidden.new_zeros(0, dtype=_wide(hidden.dtype))
-        norm_T, logprobs_T, entropy_T = (torch.cat([empty, *p]) for p in (norms, chosen, entropies))
+            logits, weights = scratch.logits(hidden[rows], scale), scratch.spare(rows)
+            peak = logits.amax(dim=1)
+            logits.sub_(peak[:, None])
+            mass = torch.exp(logits, out=weights).sum(dim=1)
+            logprobs_T[rows] = logits.gather(1, targets[rows, None])[:, 0] - mass.log()
+            entropy_T[rows] = mass.log() - weights.mul_(logits).sum(dim=1) / mass
+            norm_T[rows] = peak + mass.log()
         ctx.save_for_backward(hidden, head, targets, norm_T, entropy_T)
         ctx.scale, ctx.chunk = scale, chunk
         ctx.set_materialize_grads(False)
@@ -63,21 +62,21 @@ class _ChunkedLogprobs(torch.autograd.Function):
         """d logprob / dz_v = [v = target] - p_v;  d entropy / dz_v = -p_v (log p_v + H)."""
         hidden, head, targets, norm_T, entropy_T = ctx.saved_tensors
         grad_logprob_T, grad_entropy_T = grads
+        if grad_logprob_T is None:
+            grad_logprob_T = torch.zeros_like(norm_T)
         wants_hidden, wants_head = ctx.needs_input_grad[:2]
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
         grad_head = torch.zeros_like(head, dtype=norm_T.dtype) if wants_head else None
+        scratch = _Scratch(head, rows=min(ctx.chunk, len(targets)))
         for rows in _chunks(len(targets), ctx.chunk):
-            logp = _logits(hidden[rows], head, ctx.scale).sub_(norm_T[rows, None])
-            weight = norm_T.new_zeros(len(logp), 1)
-            if grad_logprob_T is not None:
-                weight = weight - grad_logprob_T[rows, None]
+            logp = scratch.logits(hidden[rows], ctx.scale).sub_(norm_T[rows, None])
+            grad = torch.exp(logp, out=scratch.spare(rows))
             if grad_entropy_T is None:
-                grad = logp.exp_().mul_(weight)
+                grad.mul_(-grad_logprob_T[rows, None])
             else:
-                bonus = (logp + entropy_T[rows, None]).mul_(-grad_entropy_T[rows, None])
-                grad = bonus.add_(weight).mul_(logp.exp_())
-            if grad_logprob_T is not None:
-                grad.scatter_add_(1, targets[rows, None], grad_logprob_T[rows, None])
+                logp.add_(entropy_T[rows, None]).mul_(grad_entropy_T[rows, None])
+                grad.mul_(logp.add_(grad_logprob_T[rows, None]).neg_())
+            grad.scatter_add_(1, targets[rows, None], grad_logprob_T[rows, None])
             grad = grad.mul_(ctx.scale).to(head.dtype)
             if grad_hidden is not None:
                 grad_hidden[rows] = (grad @ head).to(hidden.dtype)
@@ -92,15 +91,29 @@ class _ChunkedLogprobs(torch.autograd.Function):
         )
 
 
+class _Scratch:
+    """Buffers that all chunks share: allocating them anew fragments the heap into gigabytes."""
+
+    def __init__(self, head: Tensor, *, rows: int) -> None:
+        self._head = head
+        self._narrow = head.new_empty(rows, head.shape[0])
+        wide = torch.promote_types(head.dtype, torch.float32)
+        self.wide = self._narrow if wide == head.dtype else self._narrow.to(wide)
+        self._spare = torch.empty_like(self.wide)
+
+    def logits(self, hidden: Tensor, scale: float) -> Tensor:
+        """``hidden @ head.T * scale``, at least in float32, valid until the next call."""
+        narrow, wide = self._narrow[: len(hidden)], self.wide[: len(hidden)]
+        torch.mm(hidden.to(narrow.dtype), self._head.T, out=narrow)
+        if self.wide is not self._narrow:
+            wide.copy_(narrow)
+        return wide.mul_(scale)
+
+    def spare(self, rows: slice) -> Tensor:
+        """A second buffer for the chunk ``rows``."""
+        return self._spare[: rows.stop - rows.start]
+
+
 def _chunks(total: int, size: int) -> Iterator[slice]:
     for start in range(0, total, size):
-        yield slice(start, start + size)
-
-
-def _logits(hidden: Tensor, head: Tensor, scale: float) -> Tensor:
-    logits = hidden.to(head.dtype) @ head.T
-    return logits.to(_wide(logits.dtype)).mul_(scale)
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
+        yield slice(start, min(start + size, total))
