@@ -10,7 +10,8 @@ from rlpost.models import render
 from rlpost.types import Message
 
 TEXTS = [
-    "Query: parse a server log\nThe parser reads the log of the server. Ranking: [2] > [1] user assistant",
+    "Query: parse a server log\nThe parser reads the log of the server.",
+    "Ranking: [2] > [1] user assistant",
     "Return the number of items in a sorted list, or raise an error where it is empty.",
 ] * 3
 
