@@ -6,7 +6,8 @@ parameters, so a credit may be per sequence (as here), per token or per rank.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from rlpost import advantages
 from rlpost.types import Group, Rollout, Sample
@@ -51,3 +52,14 @@ def _sample(group: Group, rollout: Rollout, advantage: float) -> Sample:
         logprobs_T=completion.logprobs_T,
         advantages_T=(advantage,) * len(completion.token_ids),
     )
+
+
+def advantages_of(groups: Sequence[Group], choice: Mapping[str, Any]) -> list[list[float]]:
+    """Mean advantage of each completion under ``choice`` (``kind`` and parameters), for people."""
+    parameters = {name: value for name, value in choice.items() if name != "kind"}
+    samples = iter(CREDIT[choice["kind"]](groups, **parameters))
+    return [[_mean(next(samples).advantages_T) for _ in group.rollouts] for group in groups]
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

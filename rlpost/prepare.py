@@ -75,7 +75,7 @@ def prepare(cfg: RunConfig, *, say: Callable[[str], None]) -> Prepared:
             collection=collection,
             run=run,
             shape=shape,
-            tokenizer=tokenizer,  # type: ignore[arg-type]  # transformers types it too loosely
+            tokenizer=tokenizer,
             render=partial(render, tokenizer),
         )
 

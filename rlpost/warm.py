@@ -1,0 +1,84 @@
+"""The model that RL starts from: warm-started on the task's own prompts, cached by content."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankers.cache import content_key, default_cache_dir, published
+from rlpost.config import RunConfig
+from rlpost.models import resolve
+from rlpost.prepare import Prepared
+from rlpost.tasks.rerank import teacher_answer
+
+if TYPE_CHECKING:
+    from rlpost.make_model.warm_start import Example
+
+FORMAT = 1  # part of the cache key: raise it when what is cached changes
+
+
+def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], None]) -> Path:
+    """Folder of the model after ``model.warm_start``; the model itself where that has no steps.
+
+    Runs in a process of its own, so that its memory is returned before RL begins.
+    """
+    base = resolve(cfg.model.path)
+    warm = cfg.model.warm_start
+    if warm.steps == 0:
+        return base
+    examples = first_stage_examples(prepared, count=warm.steps * warm.batch_size)
+    settings = (FORMAT, cfg.seed, warm.model_dump_json())
+    texts = ((e.prompt_ids, e.answer) for e in examples)
+    target = default_cache_dir() / "warm-start" / content_key([*settings, *_stamp(base), *texts])
+    if target.is_dir():
+        return target
+    say(f"warm start: {warm.steps} supervised steps of {warm.batch_size} problems")
+    with published(target) as folder:
+        _in_own_process(base, examples, folder, cfg)
+    return target
+
+
+def first_stage_examples(prepared: Prepared, *, count: int) -> list[Example]:
+    """The first ``count`` training prompts, each with the first stage's order as the answer."""
+    from rlpost.make_model.warm_start import Example
+
+    prompts = (prepared.source.prompt(index) for index in range(count))
+    return [
+        Example(prompt_ids=prompt.token_ids, answer=teacher_answer(prepared.writer, prompt))
+        for prompt in prompts
+    ]
+
+
+def _in_own_process(base: Path, examples: list[Example], folder: Path, cfg: RunConfig) -> None:
+    from rlpost.make_model.warm_start import warm_start
+
+    # A forked child hangs in torch once its parent has multiplied matrices.
+    context = multiprocessing.get_context("spawn")
+    warm = cfg.model.warm_start
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_use_all_cores) as pool:
+        pool.submit(
+            warm_start,
+            base,
+            examples,
+            folder,
+            steps=warm.steps,
+            learning_rate=warm.learning_rate,
+            batch_size=warm.batch_size,
+            seed=cfg.seed,
+        ).result()
+
+
+def _use_all_cores() -> None:
+    import torch
+
+    torch.set_num_threads(os.cpu_count() or 1)
+
+
+def _stamp(folder: Path) -> list[object]:
+    """What tells one model from another without reading all its weights."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]

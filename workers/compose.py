@@ -1,0 +1,150 @@
+"""Config -> RunSpec: the one place where configuration keys become arguments of constructors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rlpost.build_learner import build_learner
+from rlpost.config import RunConfig
+from rlpost.loop import Plan
+from rlpost.lora import LoraSettings
+from rlpost.models import load_tokenizer
+from rlpost.optim import OptimSettings
+from rlpost.ports import Engine, Learner
+from rlpost.prepare import Prepared
+from rlpost.tasks.rerank import RerankReward, teacher_answer
+from rlpost.types import Sampling
+from workers.spec import CanarySpec, CheckpointPlan, Resources, RunSpec, Streaming
+
+TOLERANCE = {"float32": 1e-3, "bfloat16": 1.0}
+"""Nats by which engine and learner may differ on the canary; bfloat16 differs by 0.65 at most in
+our measurements, fp32 by 1e-4."""
+
+
+def run_spec(cfg: RunConfig, *, prepared: Prepared, model_path: Path, run_dir: Path) -> RunSpec:
+    """Everything the driver needs; ``model_path`` is the model RL starts from."""
+    return RunSpec(
+        plan=plan(cfg, run_dir),
+        source=prepared.source,
+        engine=ENGINES[cfg.rollout.engine](cfg, str(model_path)),
+        reward=partial(
+            RerankReward, depth=cfg.task.measure_depth, format_weight=cfg.task.format_weight
+        ),
+        learner=learner_factory(cfg, str(model_path)),
+        checkpoints=CheckpointPlan(
+            run_dir=run_dir, every=cfg.checkpoint.every, keep=cfg.checkpoint.keep
+        ),
+        streaming=Streaming(
+            max_lag=cfg.streaming.max_lag,
+            queue_bytes=cfg.streaming.queue_mb << 20,
+            lease_ttl_s=cfg.streaming.lease_ttl_s,
+            max_attempts=cfg.streaming.max_attempts,
+            stall_s=cfg.streaming.stall_s,
+        ),
+        resources=Resources(
+            rollout_workers=cfg.rollout.workers,
+            rollout_gpus=cfg.rollout.gpus_per_worker,
+            learner_gpus=cfg.learner.gpus,
+        ),
+        canary=canary(cfg, prepared, model_path),
+    )
+
+
+def plan(cfg: RunConfig, run_dir: Path) -> Plan:
+    """The numbers of the run."""
+    return Plan(
+        run_id=cfg.name,
+        seed=cfg.seed,
+        steps=cfg.steps,
+        groups_per_step=cfg.groups_per_step,
+        group_size=cfg.rollout.group_size,
+        prompts_per_call=cfg.rollout.prompts_per_call,
+        sampling=Sampling(
+            temperature=cfg.rollout.temperature, max_tokens=cfg.rollout.max_new_tokens
+        ),
+        policies=run_dir / "policies",
+    )
+
+
+def vllm_factory(cfg: RunConfig, model_path: str) -> Callable[[], Engine]:
+    """Builds a VllmEngine, in the process that calls it."""
+    return partial(
+        _vllm,
+        model_path=model_path,
+        dtype=cfg.model.dtype,
+        max_length=cfg.model.max_length,
+        kv_cache_mb=cfg.rollout.kv_cache_mb,
+        sync=cfg.rollout.sync,
+        max_lora_rank=cfg.model.lora.rank,
+        max_loras=cfg.streaming.max_lag + 2,
+    )
+
+
+def hf_factory(cfg: RunConfig, model_path: str) -> Callable[[], Engine]:
+    """Builds an HfEngine, in the process that calls it."""
+    return partial(
+        _hf, model_path=model_path, dtype=cfg.model.dtype, max_length=cfg.model.max_length
+    )
+
+
+ENGINES: dict[str, Callable[[RunConfig, str], Callable[[], Engine]]] = {
+    "vllm": vllm_factory,
+    "hf": hf_factory,
+}
+
+
+def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
+    """Builds a TorchLearner, in the process that calls it."""
+    return partial(
+        build_learner,
+        model_path=model_path,
+        dtype=cfg.model.dtype,
+        lora=LoraSettings(
+            rank=cfg.model.lora.rank,
+            alpha=cfg.model.lora.alpha,
+            target_modules=cfg.model.lora.target_modules,
+            dropout=cfg.model.lora.dropout,
+        ),
+        seed=cfg.seed,
+        credit=cfg.algorithm.credit.model_dump(),
+        objective=cfg.algorithm.objective.model_dump(),
+        aggregation=cfg.algorithm.aggregation,
+        optim=OptimSettings(
+            learning_rate=cfg.learner.learning_rate,
+            schedule=cfg.learner.schedule,
+            warmup_steps=cfg.learner.warmup_steps,
+            total_steps=cfg.steps * cfg.learner.epochs,
+            weight_decay=cfg.learner.weight_decay,
+            max_grad_norm=cfg.learner.max_grad_norm,
+        ),
+        tokens_per_batch=cfg.learner.tokens_per_batch,
+        temperature=cfg.rollout.temperature,
+        epochs=cfg.learner.epochs,
+    )
+
+
+def canary(cfg: RunConfig, prepared: Prepared, model_path: Path) -> CanarySpec:
+    """The first training prompt with the first stage's answer."""
+    prompt = prepared.source.prompt(0)
+    answer = teacher_answer(prepared.writer, prompt)
+    tokenizer = load_tokenizer(model_path)
+    return CanarySpec(
+        prompt_ids=prompt.token_ids,
+        completion_ids=tuple(tokenizer(answer, add_special_tokens=False)["input_ids"]),
+        tolerance=TOLERANCE[cfg.model.dtype],
+    )
+
+
+def _vllm(**settings: Any) -> Engine:
+    from rlpost.engines.vllm import VllmEngine
+
+    return VllmEngine(**settings)
+
+
+def _hf(**settings: Any) -> Engine:
+    from rlpost.engines.hf import HfEngine
+
+    return HfEngine(**settings)

@@ -1,0 +1,212 @@
+"""`rlpost train`: prepare, warm start, measure, train, measure again, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankers.types import Run
+from rlpost.check import to_yaml
+from rlpost.checkpoint import Checkpoint, latest_checkpoint
+from rlpost.config import RunConfig, load
+from rlpost.credit import advantages_of
+from rlpost.display import Display, open_display
+from rlpost.errors import UserError
+from rlpost.evaluation import (
+    PROMPTS_PER_CALL,
+    compared,
+    greedy,
+    measure,
+    run_of,
+    save_run,
+    saved_run,
+)
+from rlpost.loop import StepRecord
+from rlpost.memory import PeakMemory
+from rlpost.prepare import HeldOut, prepare
+from rlpost.report import write_report
+from rlpost.rundir import CONFIG, RunDir, check_run
+from rlpost.summary import Summary
+from rlpost.warm import warmed_model
+from workers.compose import run_spec
+from workers.driver import Driver, open_run
+from workers.spec import Observers, RunSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A run that is under way, as its stages see it."""
+
+    cfg: RunConfig
+    run_dir: RunDir
+    resume: Checkpoint | None
+    display: Display
+
+    def phase(self, text: str) -> None:
+        """Say and record what is going on."""
+        self.display.phase(text)
+        self.run_dir.events("phase", doing=text)
+
+
+def launch(
+    *, config: Path | None, overrides: Sequence[str], resume: Path | None, address: str | None
+) -> Path:
+    """Run ``config`` (or go on with the run in ``resume``) to its end; returns the run directory.
+
+    Raises UserError or DataError on bad input before any model is loaded, KeyboardInterrupt after
+    the checkpoint when interrupted, and what made the run fail otherwise.
+    """
+    cfg, checkpoint = read_run_config(config, overrides, resume)
+    path = unused(cfg.run_dir) if resume is None else resume
+    with PeakMemory() as memory, open_display(cfg.name, cfg.steps) as display:
+        clock = Stopwatch()
+        prepared = prepare(cfg, say=display.phase)
+        run_dir = open_run_dir(cfg, path, checkpoint, is_new=resume is None)
+        run = Launch(cfg=cfg, run_dir=run_dir, resume=checkpoint, display=display)
+        try:
+            clock.lap("prepare")
+            model_path = warmed_model(cfg, prepared, say=run.phase)
+            clock.lap("warm_start")
+            spec = run_spec(cfg, prepared=prepared, model_path=model_path, run_dir=path)
+            before, after = train(run, spec, prepared.held_out, clock=clock, address=address)
+            outcome = compared(
+                before=before,
+                after=after,
+                held_out=prepared.held_out,
+                measures=cfg.evaluation.measures,
+                resamples=cfg.evaluation.bootstrap_samples,
+                seed=cfg.seed,
+            )
+            run_dir.events("run_finished", step=cfg.steps)
+            summary = Summary(
+                status="finished",
+                steps=cfg.steps,
+                num_queries=len(prepared.held_out.qrels),
+                seconds=clock.laps(),
+                peak_rss_mb=memory.peak_mb,
+                **{name: getattr(outcome, name) for name in outcome.__slots__},
+            )
+            run_dir.write_summary(summary)
+            display.note(verdict(summary, cfg.evaluation.measures[0]))
+        except Exception as error:
+            run_dir.events("run_failed", error=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            display.note(f"report: {write_report(path)}")
+            run_dir.close()
+    return path
+
+
+def read_run_config(
+    config: Path | None, overrides: Sequence[str], resume: Path | None
+) -> tuple[RunConfig, Checkpoint | None]:
+    """The config of a new run, or that of the run to resume with its newest checkpoint."""
+    if resume is None:
+        assert config is not None
+        return load(config, overrides), None
+    if overrides:
+        raise UserError(f"overrides {list(overrides)} with --resume: a run keeps its config")
+    check_run(resume)
+    return load(resume / CONFIG), latest_checkpoint(resume)
+
+
+def unused(path: Path) -> Path:
+    """``path``, or the first of ``path-2``, ``path-3``, ... that no earlier run has taken."""
+    number, candidate = 1, path
+    while candidate.is_dir() and any(candidate.iterdir()):
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
+def open_run_dir(
+    cfg: RunConfig, path: Path, checkpoint: Checkpoint | None, *, is_new: bool
+) -> RunDir:
+    """A fresh run directory, or the old one taken back to its checkpoint."""
+    if is_new:
+        run_dir = RunDir.create(path, to_yaml(cfg))
+        run_dir.events("run_started")
+        return run_dir
+    step = 0 if checkpoint is None else checkpoint.step
+    run_dir = RunDir.resume(path, step)
+    run_dir.events("run_resumed", step=step)
+    return run_dir
+
+
+def train(
+    run: Launch, spec: RunSpec, held_out: HeldOut, *, clock: Stopwatch, address: str | None
+) -> tuple[Run, Run]:
+    """All steps of the run, with the held-out rankings before and after."""
+    observers = Observers(step=observer(run), events=run.run_dir.events, trace=run.run_dir.trace)
+    run.phase("starting the engine and the learner")
+    with open_run(spec, observers, address=address, resume=run.resume) as driver:
+        clock.lap("start")
+        before = saved_run(run.run_dir.path, "before")
+        if before is None:
+            before = measured(run, driver, held_out, "before")
+        clock.lap("evaluate_before")
+        run.phase("training")
+        driver.train()
+        clock.lap("rl")
+        after = measured(run, driver, held_out, "after")
+        clock.lap("evaluate_after")
+    return before, after
+
+
+def measured(run: Launch, driver: Driver, held_out: HeldOut, name: str) -> Run:
+    """Rank the held-out queries with the current policy, save the run, say how good it is."""
+    run.phase(f"measuring {len(held_out.prompts)} held-out queries {name} RL")
+    completions_P_1 = driver.evaluate(
+        held_out.prompts,
+        seeds_P_G=[[0]] * len(held_out.prompts),
+        sampling=greedy(run.cfg.rollout.max_new_tokens),
+        prompts_per_call=PROMPTS_PER_CALL,
+    )
+    ranking = run_of(held_out.prompts, completions_P_1)
+    save_run(run.run_dir.path, name, ranking)
+    means = measure(ranking, held_out, run.cfg.evaluation.measures).mean
+    run.display.note(f"{name} RL: " + ", ".join(f"{m} {v:.4f}" for m, v in means.items()))
+    return ranking
+
+
+def observer(run: Launch) -> Callable[[StepRecord], None]:
+    """Writes each finished step into the run directory and onto the display."""
+    credit = run.cfg.algorithm.credit.model_dump()
+
+    def observe(record: StepRecord) -> None:
+        run.run_dir.log_step(record.step, record.step, record.metrics)
+        run.run_dir.log_rollouts(record.step, record.groups, advantages_of(record.groups, credit))
+        run.display.step(record.step, record.metrics)
+
+    return observe
+
+
+def verdict(summary: Summary, measure_name: str) -> str:
+    """One line for people."""
+    delta = summary.delta[measure_name]
+    low, high = delta.ci95
+    return (
+        f"{measure_name} on {summary.num_queries} held-out queries: "
+        f"{summary.before[measure_name]:.4f} -> {summary.after[measure_name]:.4f} "
+        f"({delta.mean:+.4f}, 95% interval [{low:+.4f}, {high:+.4f}])"
+    )
+
+
+class Stopwatch:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.monotonic()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        """What went on since the last lap was ``name``."""
+        now = time.monotonic()
+        self._laps[name] = round(now - self._last, 2)
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        """Seconds by stage, and ``total``."""
+        return {**self._laps, "total": round(time.monotonic() - self._start, 2)}
