@@ -1,0 +1,47 @@
+"""The warm start: the answer alone is learned, the same seed gives the same weights."""
+
+from pathlib import Path
+
+import pytest
+
+from rlpost.engines.hf import HfEngine
+from rlpost.errors import UserError
+from rlpost.make_model.warm_start import Example, warm_start
+from rlpost.models import checkpoint_tensors, load_tokenizer, render
+from rlpost.types import Message, Prompt, Sampling
+
+
+def example(model: Path, words: str, answer: str) -> Example:
+    messages = [Message(role="user", content=f"Query: {words}\nRanking:")]
+    return Example(prompt_ids=render(load_tokenizer(model), messages), answer=answer)
+
+
+@pytest.mark.slow
+def test_answers_are_learned_and_seeds_repeat(tiny_model: Path, tmp_path: Path) -> None:
+    examples = [
+        example(tiny_model, "sort a list", "[2] > [1] > [3]"),
+        example(tiny_model, "the quick brown fox jumps", "[3] > [1] > [2]"),
+    ] * 8
+    settings = {"steps": 60, "learning_rate": 5e-3, "batch_size": 8, "seed": 5}
+    first = warm_start(tiny_model, examples, tmp_path / "one", **settings)  # type: ignore[arg-type]
+    warm_start(tiny_model, examples, tmp_path / "two", **settings)  # type: ignore[arg-type]
+
+    assert first["loss_last"] < 0.2 < 1 < first["loss_first"]
+    one, two = (dict(checkpoint_tensors(tmp_path / name)) for name in ("one", "two"))
+    assert one.keys() == two.keys()
+    assert all(bool((one[name] == two[name]).all()) for name in one)
+
+    engine = HfEngine(tmp_path / "one")
+    for learned in examples[:2]:
+        prompt = Prompt(id="p", messages=(), token_ids=learned.prompt_ids)
+        sampling = Sampling(temperature=0.0, max_tokens=20)
+        ((answer,),) = engine.generate([prompt], seeds_P_G=[[0]], sampling=sampling)
+        assert answer.text == learned.answer
+        assert answer.finish == "stop"  # the end of the turn was learned too
+
+
+def test_no_examples_is_a_mistake_of_the_user(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="got no examples"):
+        warm_start(
+            tiny_model, [], tmp_path / "out", steps=1, learning_rate=1e-3, batch_size=1, seed=0
+        )
