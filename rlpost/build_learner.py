@@ -1,14 +1,19 @@
-"""Building a learner from plain, picklable settings, in the process that will own it."""
+"""Building a learner from plain, picklable settings, in the process that will own it.
+
+Importing this loads no torch, so that a driver can hand the function and its settings to a worker.
+"""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from rlpost.algorithm import Choice, algorithm
-from rlpost.learner import TorchLearner
 from rlpost.lora import LoraSettings, add_lora
-from rlpost.models import Dtype, load_base
 from rlpost.optim import OptimSettings
+
+if TYPE_CHECKING:
+    from rlpost.algorithm import Choice
+    from rlpost.learner import TorchLearner
+    from rlpost.models import Dtype
 
 
 def build_learner(
@@ -32,6 +37,12 @@ def build_learner(
     device where there is one. Raises UserError for a model, target modules or an algorithm that do
     not exist.
     """
+    import torch
+
+    from rlpost.algorithm import algorithm
+    from rlpost.learner import TorchLearner
+    from rlpost.models import load_base
+
     chosen = algorithm(credit=credit, objective=objective, aggregation=aggregation)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)

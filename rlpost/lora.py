@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import nn
-
 from rlpost.errors import UserError
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from torch import nn
     from transformers import PreTrainedModel
 
 
@@ -35,6 +33,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, *, seed: int) -> Pe
     Adapters are float32 whatever the dtype of the base. Raises UserError for target modules that
     are not there.
     """
+    import torch
     from peft import LoraConfig, get_peft_model
 
     targets = settings.target_modules

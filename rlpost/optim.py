@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch.nn import Parameter
+if TYPE_CHECKING:
+    import torch
+    from torch.nn import Parameter
 
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -49,6 +50,8 @@ def learning_rate(step: int, settings: OptimSettings) -> float:
 
 def adamw(parameters: Iterable[Parameter], settings: OptimSettings) -> torch.optim.AdamW:
     """AdamW over ``parameters``; the caller sets the rate of every step."""
+    import torch
+
     return torch.optim.AdamW(
         parameters,
         lr=settings.learning_rate,
