@@ -19,3 +19,8 @@ def segment_mean(values_T: Tensor, lengths_S: Tensor) -> Tensor:
 def spread(values_S: Tensor, lengths_S: Tensor) -> Tensor:
     """[S] -> [T]: each segment's value at each of its tokens."""
     return values_S.repeat_interleave(lengths_S)
+
+
+def segment_max(values_T: Tensor, lengths_S: Tensor) -> Tensor:
+    """[T] -> [S]: the maximum over each segment; -inf for an empty segment."""
+    return torch.segment_reduce(values_T, "max", lengths=lengths_S, unsafe=True)
