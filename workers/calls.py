@@ -21,7 +21,10 @@ class Call:
     doing: str
     job: object
     """What the caller wants back with the answer."""
+    began: float
+    """Unix time."""
     started: float
+    """Monotonic time."""
     limit_s: float
 
 
@@ -49,7 +52,9 @@ class Calls:
         now = time.monotonic()
         if not self._open:
             self._last_answer = now
-        self._open[ref] = Call(actor=actor, doing=doing, job=job, started=now, limit_s=limit_s)
+        self._open[ref] = Call(
+            actor=actor, doing=doing, job=job, began=time.time(), started=now, limit_s=limit_s
+        )
 
     def is_busy(self, actor: str) -> bool:
         return any(call.actor == actor for call in self._open.values())
@@ -104,7 +109,8 @@ def ask(ref: Any, *, limit_s: float, doing: str) -> Any:
 def translated(error: RayActorError | RayTaskError, doing: str) -> Exception:
     """Our own exception instead of Ray's wrapping of it; foreign ones keep Ray's traceback."""
     if isinstance(error, RayActorError):
-        return ActorLostError(f"process died while {doing}: {error}")
+        out_of_memory = "; the machine ran out of memory" if "low on memory" in str(error) else ""
+        return ActorLostError(f"its process died while {doing}{out_of_memory}")
     return error.cause if isinstance(error.cause, RlpostError) else error
 
 

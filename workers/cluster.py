@@ -46,24 +46,35 @@ def cluster(spec: RunSpec, *, address: str | None) -> Iterator[ActorOptions]:
 
 
 def _connect(spec: RunSpec, address: str) -> None:
-    namespace = f"rlpost-{spec.plan.run_id}"
     if address != LOCAL:
-        ray.init(address=address, namespace=namespace, log_to_driver=False)
+        ray.init(address=address, namespace=f"rlpost-{spec.plan.run_id}", log_to_driver=False)
         return
     for name, value in _environment(spec.resources).items():
         os.environ.setdefault(name, value)
     if "RAY_AUTH_MODE" not in os.environ:
         # Ray's default leaves a token in the home directory, which later commands then stumble on.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    ray.init(
-        address=LOCAL,
-        namespace=namespace,
-        num_cpus=max(os.cpu_count() or 1, _cpus(spec.resources)),
-        object_store_memory=LOCAL_OBJECT_STORE,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
+    start_local(num_cpus=max(os.cpu_count() or 1, _cpus(spec.resources)))
+
+
+def start_local(*, num_cpus: int) -> None:
+    """A Ray of our own on this machine. Ray gives its first process 30 s, so a busy machine may
+    need more than one try."""
+    for last_try in (False, False, True):
+        try:
+            ray.init(
+                address=LOCAL,
+                num_cpus=num_cpus,
+                object_store_memory=LOCAL_OBJECT_STORE,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
+            return
+        except Exception as error:
+            if last_try or "timed out during startup" not in str(error):
+                raise
+            ray.shutdown()
 
 
 def _environment(resources: Resources) -> dict[str, str]:

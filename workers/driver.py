@@ -139,6 +139,7 @@ class Driver:
             for result in self._turn():
                 if result.error is None:
                     done[result.job.position] = result.value
+                    self._observers.trace("evaluate", result.worker, result.began, time.time())
                 else:
                     self._fleet.submit(result.job)
         return [row for first in starts for row in done[first]]

@@ -37,6 +37,8 @@ class JobResult:
 
     job: Job
     worker: str
+    began: float
+    """Unix time."""
     value: Any = None
     error: Exception | None = None
 
@@ -125,7 +127,13 @@ class Fleet:
             self._observers.events("worker_started", worker=worker.name)
         if not isinstance(job, Job):
             return None
-        return JobResult(job=job, worker=worker.name, value=finished.value, error=finished.error)
+        return JobResult(
+            job=job,
+            worker=worker.name,
+            began=finished.call.began,
+            value=finished.value,
+            error=finished.error,
+        )
 
     def stop(self) -> None:
         for worker in self._workers.values():

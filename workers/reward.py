@@ -17,6 +17,7 @@ from rlpost.types import Completion, Prompt, Rollout, Ticket
 from workers.cluster import ActorOptions
 from workers.spec import RunSpec
 
+TRIES = 2
 RESTART_PAUSE_S = 0.2
 """Between two tries to reach an actor that Ray is starting anew."""
 
@@ -57,6 +58,9 @@ class RewardActor:
     def __init__(self, reward: Callable[[], Reward]) -> None:
         self._reward = reward()
 
+    def ready(self) -> None:
+        """Answers once the reward is built."""
+
     def score(self, prompt: Prompt, completions_G: Sequence[Completion]) -> tuple[Rollout, ...]:
         return scored(prompt, completions_G, self._reward)
 
@@ -65,12 +69,13 @@ class RewardActor:
 class PoolScorer:
     """Spreads the groups of a call over reward actors and waits ``timeout_s`` for each.
 
-    An actor that misses it is killed, and Ray starts it anew. A group whose actor died is scored
-    again by the new one, as long as its time lasts.
+    An actor that misses it is killed, and Ray starts it anew within ``start_s``. A group whose
+    actor died is scored once more.
     """
 
     actors: tuple[Any, ...]
     timeout_s: float
+    start_s: float
 
     def __call__(
         self, tickets: Sequence[Ticket], completions_P_G: Sequence[Sequence[Completion]]
@@ -85,25 +90,34 @@ class PoolScorer:
         return [self._verdict(job, ref) for job, ref in zip(jobs, refs, strict=True)]
 
     def _verdict(self, job: _Job, ref: Any) -> Verdict:
-        give_up = time.monotonic() + self.timeout_s
         doing = f"reward of prompt {job.prompt.id!r}"
-        while True:
+        for _ in range(TRIES):
             try:
-                left = max(0.0, give_up - time.monotonic())
-                rollouts: tuple[Rollout, ...] = ray.get(ref, timeout=left)
+                rollouts: tuple[Rollout, ...] = ray.get(ref, timeout=self.timeout_s)
                 return rollouts
             except GetTimeoutError:
                 ray.kill(job.actor, no_restart=False)
+                self._await_restart(job.actor)
                 return RewardError(f"{doing}: not done after {self.timeout_s:g} s")
-            except RayActorError as error:
-                if time.monotonic() + RESTART_PAUSE_S > give_up:
-                    return RewardError(f"{doing}: its process died: {error}")
-                time.sleep(RESTART_PAUSE_S)
+            except RayActorError:
+                self._await_restart(job.actor)
                 ref = job.submit()
             except RayTaskError as error:
                 if isinstance(error.cause, RewardError):
                     return error.cause
                 raise
+        return RewardError(f"{doing}: the scoring process died {TRIES} times")
+
+    def _await_restart(self, actor: Any) -> None:
+        give_up = time.monotonic() + self.start_s
+        while (left := give_up - time.monotonic()) > 0:
+            try:
+                return ray.get(actor.ready.remote(), timeout=left)  # type: ignore[no-any-return]
+            except RayActorError:
+                time.sleep(RESTART_PAUSE_S)
+            except GetTimeoutError:
+                break
+        raise RewardError(f"a reward worker did not start again in {self.start_s:g} s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,4 +134,8 @@ def start_pool(spec: RunSpec, options: ActorOptions) -> PoolScorer:
     """``spec.resources.reward_workers`` processes that score."""
     remote = ray.remote(RewardActor).options(num_cpus=0, max_restarts=-1, **options)
     actors = tuple(remote.remote(spec.reward) for _ in range(spec.resources.reward_workers))
-    return PoolScorer(actors=actors, timeout_s=spec.resources.reward_timeout_s)
+    return PoolScorer(
+        actors=actors,
+        timeout_s=spec.resources.reward_timeout_s,
+        start_s=spec.streaming.start_s,
+    )
