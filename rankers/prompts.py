@@ -9,6 +9,8 @@ Message = dict[str, str]
 
 Template = Literal["compact", "rank_zephyr", "rankgpt"]
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 _OPEN, _CLOSE = r"[\[\uff3b\u3010]", r"[\]\uff3d\u3011]"
 _IDENTIFIER = re.compile(rf"{_OPEN}(\s*(?:\d+|[A-Z])\s*){_CLOSE}")
 _INSTRUCTION = re.compile(rf"{_OPEN}(\s*/?\s*(?:INST|TOOL_CALLS|AVAILABLE_TOOLS)\s*){_CLOSE}", re.I)
@@ -74,23 +76,32 @@ def _compact(query: str, passages: Sequence[str]) -> list[Message]:
     return [_user("\n".join([*lines, "Ranking:"]))]
 
 
-def _rank_zephyr(query: str, passages: Sequence[str]) -> list[Message]:
+def _rank_zephyr(
+    query: str,
+    passages: Sequence[str],
+    *,
+    labels: Sequence[str] | None = None,
+    kind: str = "a numerical",
+    example: str = "[2] > [1]",
+) -> list[Message]:
     num = len(passages)
-    listed = "\n".join(f"[{i}] {passage}" for i, passage in enumerate(passages, 1))
+    names = [str(i + 1) for i in range(num)] if labels is None else labels[:num]
+    listed = "\n".join(f"[{i}] {passage}" for i, passage in zip(names, passages, strict=True))
     return [
         _system(
             "You are RankLLM, an intelligent assistant that can rank passages based on their "
             "relevancy to the query"
         ),
         _user(
-            f"I will provide you with {num} passages, each indicated by a numerical identifier []. "
+            f"I will provide you with {num} passages, each indicated by {kind} identifier []. "
             f"Rank the passages based on their relevance to the search query: {query}.\n"
             f"{listed}\n"
             f"Search Query: {query}.\n"
             f"Rank the {num} passages above based on their relevance to the search query. All the "
             "passages should be included and listed using identifiers, in descending order of "
-            "relevance. The output format should be [] > [], e.g., [2] > [1], Answer concisely and "
-            "directly and only respond with the ranking results, do not say any word or explain."
+            f"relevance. The output format should be [] > [], e.g., {example}, Answer concisely "
+            "and directly and only respond with the ranking results, do not say any word or "
+            "explain."
         ),
     ]
 
@@ -134,6 +145,22 @@ def listwise_messages(
 ) -> list[Message]:
     """The chat turns that ask for a permutation of ``passages`` (texts, already cut to size)."""
     return TEMPLATES[template](neutralise(query), [neutralise(passage) for passage in passages])
+
+
+def first_messages(query: str, passages: Sequence[str]) -> list[Message]:
+    """FIRST's question (arXiv 2406.15657): the one of RankZephyr with letters as identifiers.
+
+    Raises ValueError beyond 26 passages: windows are for that.
+    """
+    if len(passages) > len(LETTERS):
+        raise ValueError(f"{len(passages)} passages, but there are {len(LETTERS)} letters")
+    return _rank_zephyr(
+        neutralise(query),
+        [neutralise(passage) for passage in passages],
+        labels=LETTERS,
+        kind="an alphabetical",
+        example="[B] > [A]",
+    )
 
 
 def listwise_answer(order: Sequence[int]) -> str:

@@ -1,40 +1,23 @@
-"""Method + model = Reranker: queries and passages in, permutations with a trace out."""
+"""Plan + judge = Reranker: queries and passages in, permutations with a trace out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic
 
-from rankers.methods import Method
-from rankers.plans import A, Ask, run_together
-from rankers.ports import Backend
+from rankers.judges import Judge, Question, Reply
+from rankers.plans import A, Ask, Plan, run_together
 from rankers.types import Passage, Query, Ranking, Trace
-
-
-@dataclass(kw_only=True)
-class _Tally:
-    calls: int = 0
-    prompt_tokens: int = 0
-    generated_tokens: int = 0
-    malformed: Counter[str] = field(default_factory=Counter)
-    rules: Counter[str] = field(default_factory=Counter)
-
-    def trace(self) -> Trace:
-        return Trace(
-            calls=self.calls,
-            prompt_tokens=self.prompt_tokens,
-            generated_tokens=self.generated_tokens,
-            malformed=dict(self.malformed),
-            rules=dict(self.rules),
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reranker(Generic[A]):
-    """Orders passages by asking ``backend`` the questions of ``method``."""
+    """A way to rank with a model. Holds no state: one serves any number of queries."""
 
-    method: Method[A]
-    backend: Backend
+    name: str
+    plan: Callable[[int, str], Plan[A]]
+    """(number of candidates, id of the query for seeded choices) -> a fresh plan."""
+    judge: Judge[A]
 
     def rank(self, query: Query, passages: Sequence[Passage]) -> Ranking:
         """Order the passages of one query; their order is that of the first stage, best first.
@@ -48,13 +31,16 @@ class Reranker(Generic[A]):
     def rank_many(self, problems: Sequence[tuple[Query, Sequence[Passage]]]) -> list[Ranking]:
         """Order the passages of many queries in lock-step: their open questions share batches.
 
-        Each ranking is the one that ``rank`` gives, if the backend answers chats independently.
+        Each ranking is the one that ``rank`` gives, if the judge answers questions independently.
         """
-        plans = [self.method.plan(len(passages), query.id) for query, passages in problems]
-        tallies = [_Tally() for _ in problems]
+        plans = [self.plan(len(passages), query.id) for query, passages in problems]
+        tallies: list[_Tally[A]] = [_Tally() for _ in problems]
 
         def answer(batch: Sequence[tuple[int, Ask]]) -> list[A]:
-            return self._answer(batch, problems, tallies)
+            replies = self.judge([_question(*problems[i], ask) for i, ask in batch])
+            for (i, _), reply in zip(batch, replies, strict=True):
+                tallies[i].add(reply)
+            return [reply.reading.answer for reply in replies]
 
         orders = run_together(plans, answer)
         return [
@@ -62,28 +48,34 @@ class Reranker(Generic[A]):
             for order, tally in zip(orders, tallies, strict=True)
         ]
 
-    def _answer(
-        self,
-        batch: Sequence[tuple[int, Ask]],
-        problems: Sequence[tuple[Query, Sequence[Passage]]],
-        tallies: Sequence[_Tally],
-    ) -> list[A]:
-        chats = [
-            self.method.ask(problems[i][0].text, [problems[i][1][j].text for j in ask])
-            for i, ask in batch
-        ]
-        longest = max(self.method.max_tokens(len(ask)) for _, ask in batch)
-        completions = self.backend.complete(chats, max_tokens=longest)
-        answers: list[A] = []
-        for (i, ask), completion in zip(batch, completions, strict=True):
-            reading = self.method.read(completion.text, len(ask))
-            tallies[i].calls += 1
-            tallies[i].prompt_tokens += completion.prompt_tokens
-            tallies[i].generated_tokens += completion.generated_tokens
-            tallies[i].malformed[reading.malformed] += 1
-            tallies[i].rules[reading.rule] += 1
-            answers.append(reading.answer)
-        return answers
+
+@dataclass(kw_only=True)
+class _Tally(Generic[A]):
+    calls: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    malformed: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+
+    def add(self, reply: Reply[A]) -> None:
+        self.calls += 1
+        self.prompt_tokens += reply.prompt_tokens
+        self.generated_tokens += reply.generated_tokens
+        self.malformed[reply.reading.malformed] += 1
+        self.rules[reply.reading.rule] += 1
+
+    def trace(self) -> Trace:
+        return Trace(
+            calls=self.calls,
+            prompt_tokens=self.prompt_tokens,
+            generated_tokens=self.generated_tokens,
+            malformed=dict(self.malformed),
+            rules=dict(self.rules),
+        )
+
+
+def _question(query: Query, passages: Sequence[Passage], ask: Ask) -> Question:
+    return Question(query=query.text, passages=tuple(passages[i].text for i in ask))
 
 
 def _by_rank(n: int) -> tuple[float, ...]:

@@ -34,7 +34,7 @@ from tests.rankers.golden import golden
 )
 def test_letters(text: str, choice: Choice, rule: Rule) -> None:
     chosen = read_letter(text, 3)
-    assert (chosen.choice, chosen.rule) == (choice, rule)
+    assert (chosen.answer, chosen.rule) == (choice, rule)
     assert (chosen.malformed == "ok") == (rule == "strict")
 
 
@@ -50,7 +50,7 @@ def test_letters(text: str, choice: Choice, rule: Rule) -> None:
     ],
 )
 def test_rank_r1_answers(text: str, choice: Choice) -> None:
-    assert read_rank_r1(text, 3).choice == choice
+    assert read_rank_r1(text, 3).answer == choice
 
 
 def test_rank_r1_reward_is_the_official_one() -> None:
@@ -66,7 +66,7 @@ PIECES = [*"AB[]12 ", "<think>", "</think>", "<answer>", "</answer>"]
 @given(st.lists(st.sampled_from(PIECES)).map("".join) | st.text())
 def test_readers_never_raise_and_choose_somebody_shown(text: str) -> None:
     for chosen in (read_letter(text, 2), read_rank_r1(text, 2)):
-        assert chosen.choice in (None, 0, 1)
+        assert chosen.answer in (None, 0, 1)
     assert rank_r1_reward(text, 1) in (0.0, 1.0)
 
 
