@@ -44,6 +44,8 @@ ENVIRONMENT = {
 }
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values vLLM takes as ``max_lora_rank``."""
+BATCHED_TOKENS = 4096
+"""Tokens of one forward pass, or of the longest sequence if that has more."""
 
 
 class VllmEngine:
@@ -100,6 +102,9 @@ class VllmEngine:
                 # Scoring a full sequence still has to sample one token.
                 max_model_len=min(max_length + 1, context_length(model_path, None)),
                 max_num_seqs=max_sequences,
+                # A prompt prefilled in parts rewinds its seed's generator; CPU ones refuse.
+                enable_chunked_prefill=False,
+                max_num_batched_tokens=max(BATCHED_TOKENS, max_length + 1),
                 enable_prefix_caching=True,
                 logprobs_mode="processed_logprobs",
                 generation_config="vllm",

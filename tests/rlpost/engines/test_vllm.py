@@ -131,6 +131,14 @@ def test_bad_requests_leave_the_engine_usable(engine: VllmEngine, prompts: list[
     assert after.token_ids
 
 
+def test_more_prompt_tokens_than_one_pass_takes(engine: VllmEngine) -> None:
+    # 40 prompts of 200 tokens: the scheduler has to cut the batch, and must not cut a prompt.
+    long = [Prompt(id=str(i), messages=(), token_ids=(10 + i,) * 200) for i in range(40)]
+    completions_P_G = engine.generate(long, seeds_P_G=[[i] for i in range(40)], sampling=WARM)
+    [[alone]] = engine.generate(long[33:34], seeds_P_G=[[33]], sampling=WARM)
+    assert completions_P_G[33][0].token_ids == alone.token_ids
+
+
 def test_a_full_context_can_be_scored(engine: VllmEngine) -> None:
     assert len(engine.score([5] * 200, [6] * 56)) == 56
 
