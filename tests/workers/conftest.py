@@ -11,13 +11,8 @@ import pytest
 def local_ray() -> Iterator[None]:
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=4,
-        object_store_memory=100 << 20,
-        include_dashboard=False,
-        log_to_driver=False,
-        namespace="rlpost-tests",
-    )
+    from workers.cluster import start_local
+
+    start_local(num_cpus=4)
     yield
     ray.shutdown()

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.paths import REPO
+from tests.small_beir import small_beir
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -109,22 +110,34 @@ def submit(
 
 
 def test_the_job_of_a_finished_run_succeeds(
-    dashboard: str, environment: dict[str, str], tmp_path: Path
+    dashboard: str, environment: dict[str, str], tmp_path: Path, tiny_model: Path
 ) -> None:
-    done = submit(
-        dashboard, environment,
-        *("rlpost", "train", "configs/smoke.yaml", f"output={tmp_path}", "name=job"),
-    )  # fmt: skip
+    tiny = {
+        "output": tmp_path / "runs",
+        "model.path": tiny_model,
+        "model.max_length": 512,
+        "model.warm_start.steps": 0,
+        "data.path": small_beir(tmp_path / "beir"),
+        "data.first_stage": "bm25s",
+        "rollout.engine": "hf",
+        "rollout.prompts_per_call": 2,
+        "groups_per_step": 2,
+        "steps": 2,
+    }
+    overrides = [f"{key}={value}" for key, value in tiny.items()]
+    done = submit(dashboard, environment, "rlpost", "train", "configs/quickstart.yaml", *overrides)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "succeeded" in done.stdout
-    summary = json.loads((tmp_path / "job" / "summary.json").read_text())
-    assert {"before", "after", "delta"} <= set(summary)
+    run = tmp_path / "runs" / "quickstart"
+    summary = json.loads((run / "summary.json").read_text())
+    assert (summary["status"], summary["steps"]) == ("finished", 2)
+    assert (run / "report.html").is_file()
 
 
 def test_the_job_of_a_run_with_a_wrong_key_fails_with_its_exit_code(
     dashboard: str, environment: dict[str, str]
 ) -> None:
-    done = submit(dashboard, environment, "rlpost", "train", "configs/smoke.yaml", "stepz=1")
+    done = submit(dashboard, environment, "rlpost", "train", "configs/quickstart.yaml", "stepz=1")
     assert done.returncode != 0
     assert "did you mean 'steps'?" in done.stdout
     assert "exit code 2" in done.stdout
