@@ -90,7 +90,8 @@ def measure(
         tokenizer=tokenizer,
         render=lambda messages: render(tokenizer, messages),
     )
-    prompts = evaluation_prompts(writer, limit=queries, seed=seed)
+    chosen = random.Random(seed).sample(sorted(lists), min(queries, len(lists)))
+    prompts = evaluation_prompts(writer, chosen, seed=seed)
     answers = HfEngine(model).generate(
         prompts,
         seeds_P_G=[[0] for _ in prompts],
