@@ -13,7 +13,7 @@ from tests.fakes import HashLearner, LengthReward, NumberSource, ScriptedEngine
 from workers.spec import CanarySpec, CheckpointPlan, Observers, Resources, RunSpec, Streaming
 
 ONE_WORKER = Resources()
-FAST = Streaming(start_s=60, stall_s=60, lease_ttl_s=60)
+FAST = Streaming(start_s=600, stall_s=240, lease_ttl_s=240)
 
 
 @dataclass

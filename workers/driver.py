@@ -153,6 +153,8 @@ class Driver:
 
     def _begin(self) -> None:
         """Start all that may start: rollouts the ledger admits, a step whose groups are there."""
+        for job in self._fleet.cancel(self._stream.is_outdated):
+            self._stream.withdraw(job)
         for job in self._stream.admit(self._sampled):
             self._fleet.submit(job)
         unlearned = self._learned < self._spec.plan.steps

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,11 +100,11 @@ class Fleet:
     def submit(self, job: Job) -> None:
         self._jobs.append(job)
 
-    def cancel(self) -> list[Job]:
-        """Take back the jobs that no worker has begun."""
-        jobs = list(self._jobs)
-        self._jobs.clear()
-        return jobs
+    def cancel(self, unwanted: Callable[[Job], bool]) -> list[Job]:
+        """Take back those jobs that are unwanted and that no worker has begun."""
+        cancelled = [job for job in self._jobs if unwanted(job)]
+        self._jobs = deque(job for job in self._jobs if not unwanted(job))
+        return cancelled
 
     def dispatch(self) -> None:
         """Give every idle worker what it needs next: a start, the policy, or a job."""

@@ -54,12 +54,21 @@ class Stream:
             for chunk in self._cut(tickets)
         ]
 
+    def is_outdated(self, job: Job) -> bool:
+        """Whether the job would put into a queue that is dead."""
+        return job.args[1] is not self.queue
+
+    def withdraw(self, job: Job) -> None:
+        """Enter that nobody will do the job; its tickets are issued again."""
+        tickets: Sequence[Ticket] = job.args[0]
+        for ticket in tickets:
+            self._ledger.returned(ticket.index, ticket.key.attempt)
+
     def settle(self, result: JobResult) -> None:
         """Enter what became of a job of ``admit``."""
         tickets: Sequence[Ticket] = result.job.args[0]
         if isinstance(result.error, QueueDiedError):
-            for ticket in tickets:
-                self._ledger.returned(ticket.index, ticket.key.attempt)
+            self.withdraw(result.job)
             self.revive(result.job.args[1])
         elif result.error is not None:
             for ticket in tickets:
