@@ -1,6 +1,22 @@
 """Reranking with language models: prompts, parsers, first stages, collections and evaluation.
 
 Usable alone: nothing here trains, and importing this package loads neither torch nor numpy.
+
+    collection = load_collection("path/to/scifact", "test")
+    first = bm25_run(collection, depth=100)
+    reranker = listwise_reranker(HfBackend("path/to/model"))  # from rankers.hf
+    problems = [
+        (
+            Query(id=q, text=text),
+            [Passage(id=d.id, text=collection.corpus[d.id].content) for d in first[q]],
+        )
+        for q, text in collection.queries.items()
+    ]
+    run = {
+        query.id: ranking.run_line([p.id for p in passages])
+        for (query, passages), ranking in zip(problems, reranker.rank_many(problems), strict=True)
+    }
+    print(evaluate(run, collection.qrels, ["nDCG@10"]).mean)
 """
 
 from rankers.datasets import load_collection

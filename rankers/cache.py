@@ -35,6 +35,7 @@ def published(target: Path) -> Iterator[Path]:
     partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         yield partial
+        partial.chmod(0o755)  # mkdtemp makes it private
         try:
             partial.rename(target)
         except OSError:

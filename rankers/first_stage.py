@@ -1,9 +1,9 @@
 """BM25 candidates for the queries of a collection, with index and run cached by content."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal
 
@@ -67,29 +67,28 @@ def _lucene(
 ) -> dict[str, list[ScoredDoc]]:
     from rankers import lucene  # here, so that the child does not import its main module twice
 
-    with tempfile.TemporaryDirectory(prefix="bm25-") as name:
+    with tempfile.TemporaryDirectory(prefix="bm25-") as name, ExitStack() as stack:
         folder = Path(name)
         queries, out = folder / "queries.json", folder / "run.json"
         queries.write_text(json.dumps(dict(collection.queries)), "utf-8")
-        docs = None if index.is_dir() else folder / "docs"
+        docs = None
+        if not index.is_dir():
+            docs = folder / "docs"
+            _write_docs(collection.corpus, docs)
+            index = stack.enter_context(published(index))
         job = lucene.Job(
             docs=None if docs is None else str(docs),
-            index=str(index if docs is None else folder / "index"),
+            index=str(index),
             queries=str(queries),
             out=str(out),
             depth=depth,
             k1=k1,
             b=b,
         )
-        if docs is not None:
-            _write_docs(collection.corpus, docs)
         if subprocess:
             lucene.execute_in_subprocess(job, folder=folder)
         else:
             lucene.execute(job)
-        if docs is not None:
-            with published(index) as target:
-                shutil.copytree(job.index, target, dirs_exist_ok=True)
         return {q: [ScoredDoc(*row) for row in rows] for q, rows in _read(out).items()}
 
 

@@ -1,6 +1,6 @@
 """What rankers pass around: documents, queries, judged collections, runs and rankings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -99,3 +99,8 @@ class Ranking:
             raise ValueError(f"order must be a permutation of its indices, got {self.order}")
         if self.scores and len(self.scores) != len(self.order):
             raise ValueError(f"{len(self.scores)} scores for {len(self.order)} candidates")
+
+    def run_line(self, ids: Sequence[str]) -> list[ScoredDoc]:
+        """This ranking as the entry of a run, given the candidates' ids in input order."""
+        scores = self.scores or tuple(float(-rank) for rank in range(len(self.order)))
+        return [ScoredDoc(ids[i], score) for i, score in zip(self.order, scores, strict=True)]
