@@ -1,15 +1,16 @@
 """Samples -> packed, padding-free micro-batches under a token budget.
 
-A micro-batch is one row of tokens in which sequences lie side by side; ``cu_seqlens`` separates
-them for attention. Only the positions that predict completion tokens are listed for the loss, so
-nothing needs a mask.
+A micro-batch is one row of tokens made of blocks that lie side by side and do not see each other.
+A block is a prompt followed by completions of it: siblings share the prompt's computation, since
+each of them attends to the prompt and to itself only. Only the positions that predict completion
+tokens are listed for the loss, so nothing needs a mask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,17 +20,26 @@ from rlpost.losses import SampledTokens
 from rlpost.types import Sample
 
 
+class Block(NamedTuple):
+    """Lengths in tokens of a prompt and of the completions that follow it."""
+
+    prompt: int
+    completions: tuple[int, ...]
+
+    @property
+    def length(self) -> int:
+        return self.prompt + sum(self.completions)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBatch:
-    """S whole sequences in one row of L tokens, T of which are completion tokens to learn from."""
+    """One row of L tokens, T of which are completion tokens to learn from, of S completions."""
 
     input_ids_L: Tensor
     position_ids_L: Tensor
-    """Restart at 0 with every sequence."""
-    cu_seqlens: Tensor
-    """int32 [S + 1]: sequence s is ``[cu_seqlens[s], cu_seqlens[s + 1])`` of the row."""
-    longest: int
-    """Tokens of the longest sequence."""
+    """Place in the sequence: every completion goes on where its prompt ends."""
+    blocks: tuple[Block, ...]
+    """What the row is made of."""
     sources_T: Tensor
     """Position in the row whose output predicts completion token t: the one before it."""
     targets_T: Tensor
@@ -41,36 +51,69 @@ class TokenBatch:
 def pack(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
     """Indices of ``lengths`` in bins of at most ``budget``: first-fit decreasing, deterministic.
 
-    Raises UserError for a length over the budget.
+    No length may be over the budget.
     """
     bins: list[list[int]] = []
     free: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        length = lengths[index]
-        if length > budget:
-            raise UserError(
-                f"a sample has {length} tokens but learner.tokens_per_batch is {budget}: "
-                f"set it to at least {length}"
-            )
-        slot = next((b for b, room in enumerate(free) if room >= length), None)
+        slot = next((b for b, room in enumerate(free) if room >= lengths[index]), None)
         if slot is None:
             bins.append([index])
-            free.append(budget - length)
+            free.append(budget - lengths[index])
         else:
             bins[slot].append(index)
-            free[slot] -= length
+            free[slot] -= lengths[index]
     return bins
 
 
 def batches(
-    samples: Sequence[Sample], *, budget: int, device: torch.device | str = "cpu"
+    samples: Sequence[Sample],
+    *,
+    budget: int,
+    share_prompts: bool = True,
+    device: torch.device | str = "cpu",
 ) -> list[TokenBatch]:
-    """Micro-batches that hold every sample with a completion once, each of at most ``budget``
-    tokens.
+    """Micro-batches of at most ``budget`` tokens that hold every sample with a completion once.
+
+    ``share_prompts`` computes a prompt once for all of its completions in a micro-batch. Raises
+    UserError for a sample over the budget.
     """
     trained = [sample for sample in samples if sample.completion_ids]
-    bins = pack([num_tokens(sample) for sample in trained], budget=budget)
-    return [collate([trained[i] for i in indices], device=device) for indices in bins]
+    if share_prompts:
+        siblings: dict[tuple[int, ...], list[Sample]] = {}
+        for sample in trained:
+            siblings.setdefault(sample.prompt_ids, []).append(sample)
+        groups = [b for group in siblings.values() for b in _blocks(group, budget=budget)]
+    else:
+        groups = [b for sample in trained for b in _blocks([sample], budget=budget)]
+    bins = pack([block_of(group).length for group in groups], budget=budget)
+    return [collate([groups[i] for i in indices], device=device) for indices in bins]
+
+
+def _blocks(siblings: Sequence[Sample], *, budget: int) -> Iterator[list[Sample]]:
+    """Siblings in order, cut into blocks of at most ``budget`` tokens."""
+    block: list[Sample] = []
+    room = 0
+    for sample in siblings:
+        if num_tokens(sample) > budget:
+            raise UserError(
+                f"a sample has {num_tokens(sample)} tokens but learner.tokens_per_batch is "
+                f"{budget}: set it to at least {num_tokens(sample)}"
+            )
+        if len(sample.completion_ids) > room and block:
+            yield block
+            block = []
+        if not block:
+            room = budget - len(sample.prompt_ids)
+        block.append(sample)
+        room -= len(sample.completion_ids)
+    if block:
+        yield block
+
+
+def block_of(siblings: Sequence[Sample]) -> Block:
+    """Lengths of siblings that share their prompt."""
+    return Block(len(siblings[0].prompt_ids), tuple(len(s.completion_ids) for s in siblings))
 
 
 def num_tokens(sample: Sample) -> int:
@@ -78,28 +121,37 @@ def num_tokens(sample: Sample) -> int:
     return len(sample.prompt_ids) + len(sample.completion_ids)
 
 
-def collate(samples: Sequence[Sample], *, device: torch.device | str = "cpu") -> TokenBatch:
-    """One micro-batch of ``samples``, in order; each needs a prompt and a completion."""
-    lengths = [num_tokens(sample) for sample in samples]
-    starts = [0, *accumulate(lengths)]
+def collate(
+    groups: Sequence[Sequence[Sample]], *, device: torch.device | str = "cpu"
+) -> TokenBatch:
+    """One micro-batch, a block for each of ``groups``, whose samples have one prompt in common."""
+    samples = [sample for siblings in groups for sample in siblings]
+    blocks = tuple(block_of(siblings) for siblings in groups)
+    row: list[int] = []
+    positions: list[int] = []
     sources: list[int] = []
-    for sample, start in zip(samples, starts, strict=False):
-        if not sample.prompt_ids:
+    for siblings, block in zip(groups, blocks, strict=True):
+        if not block.prompt:
             raise ValueError("an empty prompt predicts nothing: the first token has no source")
-        first = start + len(sample.prompt_ids) - 1
-        sources.extend(range(first, first + len(sample.completion_ids)))
+        row.extend(siblings[0].prompt_ids)
+        positions.extend(range(block.prompt))
+        last_of_prompt = len(row) - 1
+        for sample in siblings:
+            count = len(sample.completion_ids)
+            sources.extend((last_of_prompt, *range(len(row), len(row) + count - 1)))
+            positions.extend(range(block.prompt, block.prompt + count))
+            row.extend(sample.completion_ids)
 
-    def integers(values: Sequence[int], dtype: torch.dtype = torch.int64) -> Tensor:
-        return torch.tensor(values, dtype=dtype, device=device)
+    def integers(values: Sequence[int]) -> Tensor:
+        return torch.tensor(values, dtype=torch.int64, device=device)
 
     def floats(rows: Sequence[Sequence[float]]) -> Tensor:
         return torch.tensor([x for row in rows for x in row], dtype=torch.float32, device=device)
 
     return TokenBatch(
-        input_ids_L=integers([t for s in samples for t in (*s.prompt_ids, *s.completion_ids)]),
-        position_ids_L=integers([i for length in lengths for i in range(length)]),
-        cu_seqlens=integers(starts, torch.int32),
-        longest=max(lengths),
+        input_ids_L=integers(row),
+        position_ids_L=integers(positions),
+        blocks=blocks,
         sources_T=integers(sources),
         targets_T=integers([t for s in samples for t in s.completion_ids]),
         sampled=SampledTokens(

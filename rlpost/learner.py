@@ -157,13 +157,15 @@ class TorchLearner:
     def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> list[float]:
         """Log-probability (temperature 1) of each completion token under the current weights."""
         count = len(completion_ids)
+        if not count:
+            return []
         sample = Sample(
             prompt_ids=tuple(prompt_ids),
             completion_ids=tuple(completion_ids),
             logprobs_T=(0.0,) * count,
             advantages_T=(0.0,) * count,
         )
-        batch = collate([sample], device=self._policy.device)
+        batch = collate([[sample]], device=self._policy.device)
         logprobs_T, _ = self._policy.logprobs(batch, temperature=1.0)
         scores: list[float] = logprobs_T.tolist()
         return scores

@@ -27,21 +27,15 @@ class CausalLM(Protocol):
 class PackedPolicy:
     """Runs a transformers causal LM on packed rows; its output head is applied in chunks."""
 
-    def __init__(self, model: CausalLM, *, attention: str | None = None) -> None:
-        """``attention``: default is ``flash_attention_2`` on CUDA and ``packed_sdpa`` elsewhere.
-
-        Raises UserError when the output head is more than one matrix.
-        """
+    def __init__(self, model: CausalLM) -> None:
+        """Raises UserError when the output head is more than one matrix."""
         head = model.get_output_embeddings()
         if type(head) is not nn.Linear or head.bias is not None:
             raise UserError(
                 f"the output head is {type(head).__name__}, not a plain bias-free matrix: "
                 "leave it out of lora.target_modules, or use another model"
             )
-        on_cuda = head.weight.device.type == "cuda"
-        model.set_attn_implementation(
-            attention or ("flash_attention_2" if on_cuda else PACKED_SDPA)
-        )
+        model.set_attn_implementation(PACKED_SDPA)
         self._decoder: nn.Module = model.base_model
         self._head: nn.Linear = head
 
@@ -55,10 +49,7 @@ class PackedPolicy:
             input_ids=batch.input_ids_L[None],
             position_ids=batch.position_ids_L[None],
             use_cache=False,
-            cu_seq_lens_q=batch.cu_seqlens,
-            cu_seq_lens_k=batch.cu_seqlens,
-            max_length_q=batch.longest,
-            max_length_k=batch.longest,
+            blocks=batch.blocks,
         )
         hidden_T_D = output.last_hidden_state[0, batch.sources_T]
         return token_logprobs(

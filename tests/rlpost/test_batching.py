@@ -1,11 +1,12 @@
 """Packing: every sample once, within the budget; indices by hand."""
 
 import random
+from typing import Any
 
 import pytest
 import torch
 
-from rlpost.batching import batches, collate, pack
+from rlpost.batching import Block, batches, collate, pack
 from rlpost.errors import UserError
 from rlpost.types import Sample
 
@@ -20,16 +21,36 @@ def sample(prompt, completion, logprob=-1.0, advantage=1.0):
 
 
 def test_collate_by_hand() -> None:
-    batch = collate([sample([5, 6], [7, 8], -0.5, 2.0), sample([9], [4], -0.25, -1.0)])
-    assert batch.input_ids_L.tolist() == [5, 6, 7, 8, 9, 4]
-    assert batch.position_ids_L.tolist() == [0, 1, 2, 3, 0, 1]
-    assert batch.cu_seqlens.tolist() == [0, 4, 6]
-    assert batch.longest == 4
-    assert batch.sources_T.tolist() == [1, 2, 4]
-    assert batch.targets_T.tolist() == [7, 8, 4]
-    assert batch.sampled.old_T.tolist() == [-0.5, -0.5, -0.25]
-    assert batch.sampled.advantages_T.tolist() == [2, 2, -1]
-    assert batch.sampled.lengths_S.tolist() == [2, 1]
+    siblings = [sample([5, 6], [7, 8], -0.5, 2.0), sample([5, 6], [3], -0.75, 1.0)]
+    batch = collate([siblings, [sample([9], [4], -0.25, -1.0)]])
+    assert batch.input_ids_L.tolist() == [5, 6, 7, 8, 3, 9, 4]
+    assert batch.position_ids_L.tolist() == [0, 1, 2, 3, 2, 0, 1]
+    assert batch.blocks == (Block(2, (2, 1)), Block(1, (1,)))
+    assert batch.sources_T.tolist() == [1, 2, 1, 5]
+    assert batch.targets_T.tolist() == [7, 8, 3, 4]
+    assert batch.sampled.old_T.tolist() == [-0.5, -0.5, -0.75, -0.25]
+    assert batch.sampled.advantages_T.tolist() == [2, 2, 1, -1]
+    assert batch.sampled.lengths_S.tolist() == [2, 1, 1]
+
+
+def test_siblings_share_their_prompt_as_far_as_the_budget_goes() -> None:
+    siblings = [sample([5, 6, 7], [i] * 4) for i in range(5)]
+    other = sample([8], [9, 9])
+
+    def layout(**settings: Any) -> list[tuple[Block, ...]]:
+        return [batch.blocks for batch in batches([*siblings, other], **settings)]
+
+    whole = Block(3, (4, 4, 4, 4, 4))
+    assert layout(budget=30) == [(whole, Block(1, (2,)))]
+    assert layout(budget=12) == [
+        (Block(3, (4, 4)),),
+        (Block(3, (4, 4)),),
+        (Block(3, (4,)), Block(1, (2,))),
+    ]
+    assert layout(budget=30, share_prompts=False) == [
+        (Block(3, (4,)),) * 4,
+        (Block(3, (4,)), Block(1, (2,))),
+    ]
 
 
 def test_first_fit_decreasing_by_hand() -> None:
@@ -55,10 +76,9 @@ def test_a_sample_over_the_budget_is_refused_before_any_training() -> None:
 def test_empty_completions_are_left_out_and_empty_prompts_refused() -> None:
     assert batches([sample([1, 2], [])], budget=10) == []
     with pytest.raises(ValueError, match="empty prompt"):
-        collate([sample([], [1])])
+        collate([[sample([], [1])]])
 
 
 def test_dtypes() -> None:
-    batch = collate([sample([5, 6], [7, 8])])
-    assert batch.cu_seqlens.dtype == torch.int32
+    batch = collate([[sample([5, 6], [7, 8])]])
     assert batch.sampled.old_T.dtype == torch.float32

@@ -1,12 +1,14 @@
 """The packed forward pass equals one plain forward pass per sequence, or is refused."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM
 
 from rlpost.attention import packed_sdpa
-from rlpost.batching import collate
+from rlpost.batching import Block, collate
 from rlpost.errors import UserError
 from rlpost.policy import PackedPolicy
 from rlpost.types import Sample
@@ -49,7 +51,9 @@ def unpacked(model, rows, temperature):
 def test_packed_equals_unpacked_with_gradients(folder) -> None:
     reference, model = load(folder), load(folder)
     naive_T = unpacked(reference, samples(), 0.7)
-    packed_T, _ = PackedPolicy(model).logprobs(collate(samples()), temperature=0.7)
+    packed_T, _ = PackedPolicy(model).logprobs(
+        collate([[row] for row in samples()]), temperature=0.7
+    )
     torch.testing.assert_close(packed_T, naive_T, atol=1e-10, rtol=0)
     weights = torch.linspace(-1, 1, len(naive_T), dtype=torch.float64)
     (naive_T * weights).sum().backward()
@@ -58,11 +62,29 @@ def test_packed_equals_unpacked_with_gradients(folder) -> None:
         torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-9, rtol=1e-7)
 
 
+def test_siblings_that_share_a_prompt_equal_unpacked_ones_with_gradients(folder) -> None:
+    prompt = samples()[2].prompt_ids
+    siblings = [dataclasses.replace(row, prompt_ids=prompt) for row in samples()]
+    reference, model = load(folder), load(folder)
+    naive_T = unpacked(reference, [*siblings, samples()[0]], 1.0)
+    batch = collate([siblings, samples()[:1]])
+    packed_T, _ = PackedPolicy(model).logprobs(batch, temperature=1.0)
+    torch.testing.assert_close(packed_T, naive_T, atol=1e-10, rtol=0)
+    weights = torch.linspace(-1, 1, len(naive_T), dtype=torch.float64)
+    (naive_T * weights).sum().backward()
+    (packed_T * weights).sum().backward()
+    for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
+        # RMSNorm rounds to float32, here once for all siblings and there once for each.
+        torch.testing.assert_close(
+            ours.grad, theirs.grad, atol=1e-6 * theirs.grad.abs().max().item(), rtol=0
+        )
+
+
 def test_neighbours_in_the_row_do_not_matter(folder) -> None:
     policy = PackedPolicy(load(folder))
     rows = samples()
-    forward, _ = policy.logprobs(collate(rows), temperature=1.0)
-    backward, _ = policy.logprobs(collate(rows[::-1]), temperature=1.0)
+    forward, _ = policy.logprobs(collate([[row] for row in rows]), temperature=1.0)
+    backward, _ = policy.logprobs(collate([[row] for row in rows[::-1]]), temperature=1.0)
     lengths = [len(row.completion_ids) for row in rows]
     reordered = torch.cat(torch.split(backward, lengths[::-1])[::-1])
     torch.testing.assert_close(forward, reordered, atol=1e-10, rtol=0)
@@ -77,8 +99,7 @@ def test_a_head_that_is_more_than_a_matrix_is_refused(folder) -> None:
 
 def test_attention_refuses_what_it_would_get_wrong() -> None:
     q = torch.zeros(1, 2, 6, 4)
-    seqlens = torch.tensor([0, 6], dtype=torch.int32)
-    with pytest.raises(ValueError, match="cu_seq_lens_q"):
+    with pytest.raises(ValueError, match="its blocks"):
         packed_sdpa(nn.Identity(), q, q, q, None)
     with pytest.raises(ValueError, match="window of 5"):
-        packed_sdpa(nn.Identity(), q, q, q, None, cu_seq_lens_q=seqlens, sliding_window=5)
+        packed_sdpa(nn.Identity(), q, q, q, None, blocks=[Block(4, (2,))], sliding_window=5)
