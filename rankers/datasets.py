@@ -108,7 +108,7 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
             if not isinstance(value, str):
                 raise DataError(f"{where}: field {name!r} must be a string, got {value!r}")
             fields[name] = value
-        if len(fields["_id"].split()) != 1:
+        if fields["_id"].split() != [fields["_id"]]:
             raise DataError(
                 f"{where}: id {fields['_id']!r} must be one word: TREC files separate by spaces"
             )

@@ -117,7 +117,7 @@ def _lines(query_id: str, docs: Sequence[ScoredDoc], tag: str) -> Iterator[str]:
         raise DataError(f"query {query_id!r}: the run lists a document twice")
     scores = decreasing_float32([doc.score for doc in docs])
     for rank, (doc, score) in enumerate(zip(docs, scores, strict=True), 1):
-        if len(f"{query_id} {doc.id}".split()) != 2:
+        if f"{query_id} {doc.id}".split() != [query_id, doc.id]:
             raise DataError(f"ids must be one word each, got {query_id!r} and {doc.id!r}")
         # 9 significant digits identify a 32-bit float.
         yield f"{query_id} Q0 {doc.id} {rank} {score:.9g} {tag}"

@@ -87,16 +87,34 @@ def report(
     print(write_report(run_dir))
 
 
+@app.command("make-model")
+def make_model_command(
+    out: Annotated[Path, typer.Option(help="Folder to write the model to")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of collections to learn from besides pydoc")
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Time for training, on one core")] = 46,
+    seed: Annotated[int, typer.Option(help="Seed of weights and problems")] = 0,
+) -> None:
+    """Train the tiny ranker from scratch, measure it and write its card."""
+    from rlpost.make_model.make import describe, make_model
+
+    if data is not None and not data.is_dir():
+        raise UserError(f"--data {data} is not a folder: give one that holds qed_nq, medquad, ...")
+    make_model(out, data=data, minutes=minutes, seed=seed, on_log=print)
+    describe(out, data=data, minutes=minutes, seed=seed)
+
+
 def main() -> None:
     """Entry point: turns what went wrong into one message on stderr and an exit code.
 
     2: bad input. 1: the run failed. 130: interrupted (resumable).
     """
-    from rankers.errors import DataError
+    from rankers.errors import DataError, EngineError
 
     try:
         app()
-    except (UserError, DataError) as error:
+    except (UserError, DataError, EngineError) as error:
         _stop(str(error), code=2)
     except RlpostError as error:
         _stop(f"{type(error).__name__}: {error}", code=1)

@@ -1,7 +1,6 @@
 """Collections from folders: what is read, and one sentence for everything that is wrong."""
 
 import gzip
-import json
 import pickle
 from pathlib import Path
 
@@ -54,6 +53,8 @@ def test_gzip_bom_crlf_and_a_missing_header_read_the_same(folder: Path) -> None:
         ("corpus.jsonl", '{"_id": 7, "text": "x"}\n', "field '_id' must be a string, got 7"),
         ("corpus.jsonl", '{"_id": "d1"}\n', "field 'text' must be a string, got None"),
         ("corpus.jsonl", '{"_id": "d 1", "text": ""}\n', "id 'd 1' must be one word"),
+        ("corpus.jsonl", '{"_id": " d1", "text": ""}\n', "id ' d1' must be one word"),
+        ("corpus.jsonl", '{"_id": "", "text": ""}\n', "id '' must be one word"),
         ("queries.jsonl", "", "queries.jsonl is empty"),
         ("queries.jsonl", '{"_id": "q2", "text": "x"}\n', "test.tsv:2: query 'q1' is not in"),
         ("qrels/test.tsv", "", "test.tsv is empty"),
@@ -129,4 +130,3 @@ def test_real_collections(name: str, docs: int, queries: int, absent: int) -> No
     collection = load_collection(SHARED / "data" / name)
     assert (len(collection.corpus), len(collection.queries)) == (docs, queries)
     assert collection.num_judged_absent == absent
-    assert json.dumps(collection.queries)

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rankers.datasets import load_collection
 from rankers.errors import DataError
 from rankers.measures import evaluate, ndcg
 from rankers.trec import read_run, write_run
 from rankers.types import ScoredDoc
+from tests.paths import SHARED, needs_shared
 from tests.rankers.golden import golden
 
 DOCS = [f"d{i}" for i in range(12)]
@@ -111,6 +113,23 @@ def test_a_written_run_means_the_same_to_every_evaluator(
         # trec_eval cannot cut the reciprocal rank, but no list here is longer than 12.
         if values["recip_rank"] >= 0.1:
             assert ours.per_query["RR@10"][query_id] == pytest.approx(values["recip_rank"])
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("pool", "run", "published"),
+    [
+        ("trec_dl19", "BM25", 0.5058),
+        ("trec_dl20", "BM25", 0.4796),
+        ("trec_dl19", "SPLADE_P_P_ENSEMBLE_DISTIL", 0.7308),
+        ("trec_dl20", "SPLADE_P_P_ENSEMBLE_DISTIL", 0.7197),
+    ],
+)
+def test_published_figures_of_given_runs(pool: str, run: str, published: float) -> None:
+    folder = SHARED / "data" / pool
+    qrels = load_collection(folder).qrels
+    found = evaluate(read_run(folder / "runs" / f"{run}.trec"), qrels)
+    assert found.mean["nDCG@10"] == pytest.approx(published, abs=5e-5)
 
 
 def test_queries_that_were_not_judged_do_not_count() -> None:
