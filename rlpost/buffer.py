@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from bisect import insort
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from rlpost.buffer_state import BufferStats, Counts, Snapshot
@@ -125,6 +125,14 @@ class GroupBuffer:
             raise QueueError(f"lease {lease_id} expired and {twice} were lent again: raise the ttl")
         for parcel in lease.parcels:
             self._settle(parcel)
+        self._waiting = [held for held in self._waiting if held.parcel.index in self._held]
+
+    def settle(self, indices: Iterable[int]) -> None:
+        """These positions were trained on under a lease of a buffer that is gone."""
+        for index in indices:
+            if index in self._held:
+                self._forget(self._held[index].parcel)
+            self._settled.add(index)
         self._waiting = [held for held in self._waiting if held.parcel.index in self._held]
 
     def release(self, lease_id: int) -> None:

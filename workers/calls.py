@@ -19,7 +19,7 @@ TICK_S = 0.5
 class Call:
     actor: str
     doing: str
-    job: object
+    job: Any
     """What the caller wants back with the answer."""
     began: float
     """Unix time."""
@@ -48,7 +48,7 @@ class Calls:
         self._open: dict[Any, Call] = {}
         self._last_answer = time.monotonic()
 
-    def add(self, ref: Any, *, actor: str, doing: str, job: object, limit_s: float) -> None:
+    def add(self, ref: Any, *, actor: str, doing: str, job: Any, limit_s: float) -> None:
         now = time.monotonic()
         if not self._open:
             self._last_answer = now

@@ -204,7 +204,6 @@ class Driver:
                 "the run can go on from its last checkpoint with --resume"
             )
         if isinstance(finished.error, QueueDiedError):
-            assert isinstance(finished.call.job, QueueClient)
             self._stream.revive(finished.call.job)
         elif finished.error is not None:
             raise finished.error
@@ -212,7 +211,7 @@ class Driver:
             self._learned = finished.value.policy.version
             self._fleet.aim(finished.value)
         else:
-            self._stream.learned(finished.value)
+            self._stream.learned(finished.value, finished.call.job)
             if finished.value.step is not None:
                 self._step_done(finished.value.step)
 

@@ -157,7 +157,7 @@ class Fleet:
         method: str,
         args: Sequence[Any],
         doing: str,
-        job: object,
+        job: Any,
         limit_s: float,
     ) -> None:
         ref = getattr(worker.actor, method).remote(*args)

@@ -80,6 +80,10 @@ class QueueActor:
         self._buffer.ack(lease_id)
         self._wake()
 
+    async def settle(self, indices: Sequence[int]) -> None:
+        self._buffer.settle(indices)
+        self._wake()
+
     async def release(self, lease_id: int) -> None:
         self._buffer.release(lease_id)
         self._wake()
@@ -129,6 +133,9 @@ class QueueClient:
 
     def ack(self, lease_id: int) -> None:
         self._get(self.actor.ack.remote(lease_id), "ack")
+
+    def settle(self, indices: Sequence[int]) -> None:
+        self._get(self.actor.settle.remote(indices), "settle")
 
     def release(self, lease_id: int) -> None:
         self._get(self.actor.release.remote(lease_id), "release")

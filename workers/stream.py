@@ -79,8 +79,8 @@ class Stream:
                 self._enter(outcome)
         self._report_quarantined()
 
-    def learned(self, answer: LearnerAnswer) -> None:
-        """Enter what the learner found in the queue and trained on; acknowledge its lease."""
+    def learned(self, answer: LearnerAnswer, lender: QueueClient) -> None:
+        """Enter what the learner found in the queue ``lender`` and trained on; end its lease."""
         for dropped in answer.dropped:
             if self._ledger.stale(dropped.index, dropped.key.attempt):
                 self._observers.events(
@@ -89,13 +89,20 @@ class Stream:
         for dropped in answer.quarantined:
             self._ledger.give_up(dropped.index, "no learner ever finished a step with it")
         if answer.step is not None:
-            self._ledger.trained(parcel.index for parcel in answer.step.lease.parcels)
-            queue = self.queue
-            try:
-                queue.ack(answer.step.lease.id)
-            except QueueDiedError:
-                self.revive(queue)
+            trained = [parcel.index for parcel in answer.step.lease.parcels]
+            self._ledger.trained(trained)
+            self._end_lease(answer.step.lease.id, trained, lender)
         self._report_quarantined()
+
+    def _end_lease(self, lease_id: int, trained: Sequence[int], lender: QueueClient) -> None:
+        queue = self.queue
+        try:
+            if lender is queue:
+                queue.ack(lease_id)
+            else:
+                queue.settle(trained)
+        except QueueDiedError:
+            self.revive(queue)
 
     def revive(self, dead: QueueClient) -> None:
         """Replace the queue ``dead``, unless that was done; what it held is issued again."""

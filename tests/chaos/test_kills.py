@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 import pytest
 import ray
@@ -73,19 +74,20 @@ def test_an_engine_that_never_starts_is_not_tried_again(tmp_path: Path) -> None:
         run(spec, Diary())
 
 
-def test_sigkill_of_the_queue_redoes_what_it_held(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds_into_step", [0.0, 0.2])
+def test_sigkill_of_the_queue_redoes_what_it_held(tmp_path: Path, seconds_into_step: float) -> None:
     diary = Diary()
     spec = small_spec(
         tmp_path,
         engine=ScriptedEngine(seconds_per_call=0.05),
-        learner=HashLearner(seconds_per_step=0.1),
+        learner=HashLearner(seconds_per_step=0.6),
         streaming=replace(FAST, max_lag=1),
     )
 
     def kill_queue_after_step_2(record: StepRecord) -> None:
         diary.records.append(record)
         if record.step == 2:
-            ray.kill(driver.queue.actor)
+            Timer(seconds_into_step, ray.kill, [driver.queue.actor]).start()
 
     observers = replace(diary.observers, step=kill_queue_after_step_2)
     with open_run(spec, observers) as driver:

@@ -206,6 +206,16 @@ def test_an_ack_twice_is_refused() -> None:
         b.ack(lent.id)
 
 
+def test_what_was_trained_under_another_buffer_is_settled_here() -> None:
+    b = buffer()
+    b.put(parcel(0))
+    b.put(parcel(1))
+    b.settle([0, 2])
+    assert [b.put(parcel(i)) for i in (0, 2)] == ["duplicate", "duplicate"]
+    assert indices(lease(b, 1)) == [1]
+    assert b.stats().rows == ROWS
+
+
 def test_a_group_that_is_never_acked_is_quarantined() -> None:
     clock = Clock()
     b = buffer(clock=clock, max_attempts=2)
