@@ -30,11 +30,11 @@ Answer: `[2] > [1]`.
 ## Training
 
 From scratch by `rlpost make-model --data DIR --out DIR --minutes {minutes:g} --seed {seed}` on one
-CPU core: {steps} steps, {tokens:.1f} million tokens, {problems} problems. Each problem is a prompt
-with the answer of a BM25 teacher computed on the tokens shown; no relevance judgement is used as a
-target. Two linear heads, thrown away afterwards, give the matching (which passage tokens occur in
-the query) and its pooling (the score at each label) gradients of their own; two heads of the second
-layer start with equal query and key projections. See `rlpost/make_model`.
+CPU core: {steps} steps, {tokens:.1f} million tokens. Each problem is a prompt with the answer of a
+BM25 teacher computed on the tokens shown; no relevance judgement is used as a target. Two linear
+heads, thrown away afterwards, give the matching (which passage tokens occur in the query) and its
+pooling (the score at each label) gradients of their own; two heads of the second layer start with
+equal query and key projections. See `rlpost/make_model`.
 
 The schedule goes by the clock, so a repetition gives a similar model, not the same one.
 
@@ -47,7 +47,8 @@ comparable between rows that lie far apart.)
 
 ## Quality before any warm start or RL
 
-Greedy, lists of 5 BM25 candidates with the relevant one among them, shuffled; held-out queries.
+Held-out queries; greedy answers on shuffled lists of 5, the best five of BM25 (Lucene) where the
+relevant document is among them.
 
 {quality}
 
@@ -70,13 +71,8 @@ of the packages read.
 ROWS = 10
 
 
-def write_card(
-    model_dir: Path, *, curve: Path, quality: str, minutes: float, seed: int, sequences: int
-) -> None:
-    """Write `README.md` into a model directory from its config, its curve and a quality table.
-
-    `sequences` is the number of problems seen.
-    """
+def write_card(model_dir: Path, *, curve: Path, quality: str, minutes: float, seed: int) -> None:
+    """Write `README.md` into a model directory from its config, its curve and a quality table."""
     config = json.loads((model_dir / "config.json").read_text("utf-8"))
     rows = [json.loads(line) for line in curve.read_text("utf-8").splitlines()]
     text = CARD.format(
@@ -88,7 +84,6 @@ def write_card(
         seed=seed,
         steps=rows[-1]["step"],
         tokens=rows[-1]["tokens"] / 1e6,
-        problems=f"{sequences:,}",
         curve="\n".join(_curve_row(row) for row in _thinned(rows)),
         quality=quality,
     )

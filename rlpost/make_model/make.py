@@ -6,16 +6,20 @@ from pathlib import Path
 
 import torch
 
+from rankers.datasets import load_collection
+from rlpost.make_model.card import write_card
 from rlpost.make_model.init import new_model
 from rlpost.make_model.objective import Student
 from rlpost.make_model.pretrain import Metrics, pretrain
 from rlpost.make_model.problems import ProblemSampler
+from rlpost.make_model.quality import measure, table
 from rlpost.make_model.save import save_model
 from rlpost.make_model.sources import load_sources
 from rlpost.make_model.tokenizer import train_tokenizer
 
 SAVE_EVERY_SECONDS = 180.0
 TOKENIZER_TEXTS = 15_000  # of each source
+JUDGED = "qed_nq"  # measured beside pydoc where the data folder has it
 
 
 def make_model(
@@ -46,8 +50,22 @@ def make_model(
             save_model(student.model, tokenizer, out)
             saved = time.monotonic()
 
-    curve = out.with_name(out.name + ".curve.jsonl")
+    curve = curve_of(out)
     curve.parent.mkdir(parents=True, exist_ok=True)
     curve.unlink(missing_ok=True)
     pretrain(student, sampler, minutes=minutes, curve=curve, on_log=log)
     save_model(student.model, tokenizer, out)
+
+
+def describe(out: Path, *, data: Path | None, minutes: float, seed: int) -> None:
+    """Measure the model at `out` on held-out queries and write its card beside it."""
+    names: list[str | Path] = ["pydoc"]
+    if data is not None and (data / JUDGED).is_dir():
+        names.append(data / JUDGED)
+    quality = table([measure(out, load_collection(name, "test")) for name in names])
+    write_card(out, curve=curve_of(out), quality=quality, minutes=minutes, seed=seed)
+
+
+def curve_of(out: Path) -> Path:
+    """Where the learning curve of the model at `out` lies."""
+    return out.with_name(out.name + ".curve.jsonl")

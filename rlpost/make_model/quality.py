@@ -19,8 +19,6 @@ from rlpost.seeding import seed_at
 from rlpost.tasks.rerank import Format, Writer, candidates_of, evaluation_prompts, ranked
 from rlpost.types import Prompt, Sampling
 
-DEPTH = 50
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -44,21 +42,12 @@ class Quality:
 
 
 def list_run(collection: Collection, found: Run, size: int) -> dict[str, list[ScoredDoc]]:
-    """The best `size` documents of each query, a relevant one among them.
-
-    Where the relevant document is not among the best, it takes the last place, as BM25 would have
-    it; queries whose first stage misses it altogether are left out.
-    """
+    """The best `size` documents of each query, where a relevant one is among them."""
     lists: dict[str, list[ScoredDoc]] = {}
     for query_id, docs in found.items():
         relevant = {d for d, gain in collection.qrels[query_id].items() if gain > 0}
         best = docs[:size]
-        if not relevant.intersection(doc.id for doc in best):
-            later = [doc for doc in docs[size:] if doc.id in relevant]
-            if not later:
-                continue
-            best = [*best[:-1], later[0]]
-        if len(best) == size:
+        if len(best) == size and not relevant.isdisjoint(doc.id for doc in best):
             lists[query_id] = best
     return lists
 
@@ -74,7 +63,7 @@ def measure(
     first_stage: FirstStage = "lucene",
 ) -> Quality:
     """Rank lists of `size` greedily with the reference engine; nDCG@10 with bootstrap intervals."""
-    lists = list_run(collection, bm25_run(collection, depth=DEPTH, engine=first_stage), size)
+    lists = list_run(collection, bm25_run(collection, depth=size, engine=first_stage), size)
     tokenizer = load_tokenizer(model)
     shape = Format(
         num_candidates=size,
