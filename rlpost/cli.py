@@ -49,10 +49,13 @@ def train(
 
     Ctrl-C writes a checkpoint and exits with 130; `--resume RUN_DIR` goes on from there.
     """
-    from workers.launch import launch
+    from workers.environment import prepare_environment
 
     if (config is None) == (resume is None):
         raise UserError("give either a config file or --resume RUN_DIR, not both and not neither")
+    prepare_environment(address)
+    from workers.launch import launch
+
     try:
         launch(config=config, overrides=overrides or [], resume=resume, address=address)
     except KeyboardInterrupt:

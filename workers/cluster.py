@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -51,9 +50,6 @@ def _connect(spec: RunSpec, address: str) -> None:
         return
     for name, value in _environment(spec.resources).items():
         os.environ.setdefault(name, value)
-    if "RAY_AUTH_MODE" not in os.environ:
-        # Ray's default leaves a token in the home directory, which later commands then stumble on.
-        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
     start_local(num_cpus=max(os.cpu_count() or 1, _cpus(spec.resources)))
 
 
