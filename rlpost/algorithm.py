@@ -1,5 +1,6 @@
-"""An algorithm is three independent choices: credit, objective, aggregation; each a name and its
-parameters.
+"""An algorithm: credit, objective and aggregation, chosen independently by name and parameters.
+
+Two optional parts go with them: an off-policy correction and a KL penalty to the base model.
 """
 
 from __future__ import annotations
@@ -7,16 +8,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from rlpost.aggregation import AGGREGATIONS, Aggregation
+from torch import Tensor
+
+from rlpost.aggregation import AGGREGATIONS, Aggregation, Totals, weighted_sum
+from rlpost.correction import CORRECTIONS, Correction
 from rlpost.credit import CREDIT, Credit
 from rlpost.errors import UserError
-from rlpost.losses import OBJECTIVES, Objective
+from rlpost.kl import PENALTIES, Penalty
+from rlpost.losses import OBJECTIVES, Objective, SampledTokens
 
 Result = TypeVar("Result")
 Choice = str | Mapping[str, Any]
 """A name, or a mapping with ``kind`` and the parameters of that kind."""
+
+
+class Loss(NamedTuple):
+    """The loss of a micro-batch."""
+
+    total: Tensor
+    """[] its share of the step's loss."""
+    objective_T: Tensor
+    """The objective alone, before correction, penalty and aggregation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +40,39 @@ class Algorithm:
     credit: Credit
     objective: Objective
     aggregation: Aggregation
+    correction: Correction | None = None
+    """With one, the objective's ratio is against the policy before the step (decoupled PPO)."""
+    kl: Penalty | None = None
+
+    def loss(self, logprobs_T: Tensor, sampled: SampledTokens, totals: Totals) -> Loss:
+        """The objective times the correction, plus the uncorrected penalty, aggregated."""
+        objective_T = self.objective(logprobs_T, sampled)
+        loss_T = objective_T
+        if sampled.weights_T is not None:
+            loss_T = loss_T * sampled.weights_T
+        if self.kl is not None:
+            loss_T = loss_T + self.kl(logprobs_T, sampled)
+        weights_S = self.aggregation(sampled.lengths_S, totals)
+        return Loss(weighted_sum(loss_T, weights_S, sampled.lengths_S), objective_T)
 
 
-def algorithm(*, credit: Choice, objective: Choice, aggregation: Choice) -> Algorithm:
-    """The functions behind three choices. UserError for a name that is in no table."""
+def algorithm(
+    *,
+    credit: Choice,
+    objective: Choice,
+    aggregation: Choice,
+    correction: Choice | None = None,
+    kl: Choice | None = None,
+) -> Algorithm:
+    """The functions behind the choices. UserError for a name that is in no table."""
     return Algorithm(
         credit=choose(CREDIT, credit, what="credit"),
         objective=choose(OBJECTIVES, objective, what="objective"),
         aggregation=choose(AGGREGATIONS, aggregation, what="aggregation"),
+        correction=(
+            None if correction is None else choose(CORRECTIONS, correction, what="correction")
+        ),
+        kl=None if kl is None else choose(PENALTIES, kl, what="kl"),
     )
 
 

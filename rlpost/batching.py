@@ -44,8 +44,10 @@ class TokenBatch:
     """Position in the row whose output predicts completion token t: the one before it."""
     targets_T: Tensor
     """The completion tokens."""
+    behaviour_T: Tensor
+    """Log-probabilities that the engine reported (float32)."""
     sampled: SampledTokens
-    """Behaviour log-probabilities and advantages of the completion tokens (float32)."""
+    """What the objective gets; as packed, its old policy is the behaviour policy."""
 
 
 def pack(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
@@ -148,14 +150,16 @@ def collate(
     def floats(rows: Sequence[Sequence[float]]) -> Tensor:
         return torch.tensor([x for row in rows for x in row], dtype=torch.float32, device=device)
 
+    behaviour_T = floats([s.logprobs_T for s in samples])
     return TokenBatch(
         input_ids_L=integers(row),
         position_ids_L=integers(positions),
         blocks=blocks,
         sources_T=integers(sources),
         targets_T=integers([t for s in samples for t in s.completion_ids]),
+        behaviour_T=behaviour_T,
         sampled=SampledTokens(
-            old_T=floats([s.logprobs_T for s in samples]),
+            old_T=behaviour_T,
             advantages_T=floats([s.advantages_T for s in samples]),
             lengths_S=integers([len(s.completion_ids) for s in samples]),
         ),

@@ -28,6 +28,8 @@ def build_learner(
     optim: OptimSettings,
     tokens_per_batch: int,
     temperature: float,
+    correction: Choice | None = None,
+    kl: Choice | None = None,
     epochs: int = 1,
     minibatches: int = 1,
 ) -> TorchLearner:
@@ -43,7 +45,13 @@ def build_learner(
     from rlpost.learner import TorchLearner
     from rlpost.models import load_base
 
-    chosen = algorithm(credit=credit, objective=objective, aggregation=aggregation)
+    chosen = algorithm(
+        credit=credit,
+        objective=objective,
+        aggregation=aggregation,
+        correction=correction,
+        kl=kl,
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
     base = load_base(model_path, dtype)

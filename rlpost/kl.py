@@ -8,11 +8,12 @@ is biased; ``k2`` and ``k3_plus`` have the right one in expectation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from rlpost.losses import log_ratio
+from rlpost.losses import SampledTokens, log_ratio
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
 """(logprobs_T, reference_T) -> nats per token."""
@@ -60,3 +61,29 @@ def bias_corrected(kl_T: Tensor, logprobs_T: Tensor, old_T: Tensor) -> Tensor:
     Makes k3 unbiased when tokens come from an older policy (DeepSeek-V3.2, arXiv 2512.02556).
     """
     return kl_T * log_ratio(logprobs_T, old_T).exp()
+
+
+Penalty = Callable[[Tensor, SampledTokens], Tensor]
+"""(logprobs_T, sampled with a reference) -> what is added to each token's loss."""
+
+
+def penalty(
+    estimator: Estimator,
+    logprobs_T: Tensor,
+    sampled: SampledTokens,
+    *,
+    coefficient: float,
+    bias_correction: bool = False,
+) -> Tensor:
+    """``coefficient`` times the estimate. ValueError without reference log-probabilities."""
+    if sampled.reference_T is None:
+        raise ValueError("a KL penalty needs the reference policy's log-probabilities")
+    kl_T = estimator(logprobs_T, sampled.reference_T)
+    if bias_correction:
+        kl_T = bias_corrected(kl_T, logprobs_T, sampled.old_T)
+    return coefficient * kl_T
+
+
+PENALTIES: dict[str, Callable[..., Tensor]] = {
+    name: partial(penalty, estimator) for name, estimator in KL.items()
+}

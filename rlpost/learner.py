@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch.nn import Parameter
 
-from rlpost.aggregation import Totals, weighted_sum
+from rlpost.aggregation import Totals
 from rlpost.algorithm import Algorithm
 from rlpost.batching import TokenBatch, batches, collate, num_tokens
 from rlpost.errors import TrainingError
@@ -25,6 +26,13 @@ from rlpost.types import Group, PolicyRef, Sample
 
 if TYPE_CHECKING:
     from peft import PeftModel
+
+
+class _Part(NamedTuple):
+    """The samples of one optimizer step, ready to train on."""
+
+    totals: Totals
+    batches: tuple[TokenBatch, ...]
 
 
 class TorchLearner:
@@ -85,7 +93,8 @@ class TorchLearner:
         """
         ordered = sorted(groups, key=lambda group: group.ticket.index)
         samples = self._algorithm.credit(ordered)
-        reports = [self._update(part) for part in self._parts(samples)]
+        parts = [self._prepare(part) for part in self._parts(samples)]
+        reports = [self._update(part) for _ in range(self._epochs) for part in parts]
         self._version += 1
         return {
             **group_metrics(ordered),
@@ -96,21 +105,46 @@ class TorchLearner:
 
     def _parts(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
         size = math.ceil(len(samples) / self._minibatches)
-        for _ in range(self._epochs):
-            for start in range(0, len(samples), size):
-                yield samples[start : start + size]
+        for start in range(0, len(samples), size):
+            yield samples[start : start + size]
 
-    def _update(self, samples: Sequence[Sample]) -> dict[str, float]:
-        """One optimizer step on all of ``samples``."""
+    def _prepare(self, samples: Sequence[Sample]) -> _Part:
+        """Pack ``samples`` and look at them with the weights as they are before the step."""
         totals = Totals.of(len(sample.completion_ids) for sample in samples)
-        # Without credit a sample adds exactly nothing to the gradient; the totals still count it.
-        credited = [sample for sample in samples if any(sample.advantages_T)] or samples
+        trained = samples
+        if self._algorithm.kl is None:
+            # Without credit a sample adds exactly nothing to the gradient; totals still count it.
+            trained = [sample for sample in samples if any(sample.advantages_T)] or samples
+        packed = batches(trained, budget=self._tokens_per_batch, device=self._policy.device)
+        return _Part(totals, tuple(self._with_other_policies(batch) for batch in packed))
+
+    @torch.no_grad()
+    def _with_other_policies(self, batch: TokenBatch) -> TokenBatch:
+        """Add what the algorithm needs of the proximal and of the reference policy."""
+        behaviour_T, sampled = batch.behaviour_T, batch.sampled
+        if not behaviour_T.isfinite().all():
+            raise TrainingError(
+                f"step {self._version + 1}: the engine reported a log-probability of "
+                f"{float(behaviour_T[~behaviour_T.isfinite()][0])}; the weights are unchanged"
+            )
+        if self._algorithm.correction is not None:
+            proximal_T, _ = self._policy.logprobs(batch, temperature=self._temperature)
+            weights_T = self._algorithm.correction(proximal_T, behaviour_T, sampled.lengths_S)
+            sampled = replace(sampled, old_T=proximal_T, weights_T=weights_T)
+        if self._algorithm.kl is not None:
+            with self._model.disable_adapter():
+                reference_T, _ = self._policy.logprobs(batch, temperature=self._temperature)
+            sampled = replace(sampled, reference_T=reference_T)
+        return replace(batch, sampled=sampled)
+
+    def _update(self, part: _Part) -> dict[str, float]:
+        """One optimizer step on a part of the step's samples."""
         stats = TokenStats()
         loss = 0.0
         self._zero_gradients()
         set_dropout(self._model, active=True)
-        for batch in batches(credited, budget=self._tokens_per_batch, device=self._policy.device):
-            loss += self._backward(batch, totals, stats)
+        for batch in part.batches:
+            loss += self._backward(batch, part.totals, stats)
         set_dropout(self._model, active=False)
         norm = self._clip_gradients(loss)
         rate = learning_rate(self._updates, self._optim)
@@ -122,21 +156,14 @@ class TorchLearner:
 
     def _backward(self, batch: TokenBatch, totals: Totals, stats: TokenStats) -> float:
         """Add one micro-batch's share of the gradient; returns its share of the loss."""
-        sampled = batch.sampled
-        if not sampled.old_T.isfinite().all():
-            raise TrainingError(
-                f"step {self._version + 1}: the engine reported a log-probability of "
-                f"{float(sampled.old_T[~sampled.old_T.isfinite()][0])}; the weights are unchanged"
-            )
         logprobs_T, entropy_T = self._policy.logprobs(batch, temperature=self._temperature)
         leaf_T = logprobs_T.detach().requires_grad_()
-        loss_T = self._algorithm.objective(leaf_T, sampled)
-        weights_S = self._algorithm.aggregation(sampled.lengths_S, totals)
-        loss = weighted_sum(loss_T, weights_S, sampled.lengths_S)
-        (gradient_T,) = torch.autograd.grad(loss, leaf_T)
+        loss = self._algorithm.loss(leaf_T, batch.sampled, totals)
+        (of_objective_T,) = torch.autograd.grad(loss.objective_T.sum(), leaf_T, retain_graph=True)
+        (gradient_T,) = torch.autograd.grad(loss.total, leaf_T)
         torch.autograd.backward([logprobs_T], [gradient_T])
-        stats.add(leaf_T.detach(), entropy_T.detach(), sampled, gradient_T)
-        return float(loss.detach())
+        stats.add(leaf_T.detach(), entropy_T.detach(), batch, of_objective_T)
+        return float(loss.total.detach())
 
     def _zero_gradients(self) -> None:
         # Zeros, not None: AdamW skips a parameter without a gradient, and a step without any

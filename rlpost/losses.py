@@ -33,6 +33,10 @@ class SampledTokens:
     advantages_T: Tensor
     lengths_S: Tensor
     """Tokens of each sequence; they lie side by side and sum to T."""
+    weights_T: Tensor | None = None
+    """Off-policy correction of each token's loss; None is 1."""
+    reference_T: Tensor | None = None
+    """Log-probability under the reference policy, where a KL penalty asks for it."""
 
 
 Objective = Callable[[Tensor, SampledTokens], Tensor]

@@ -52,6 +52,11 @@ METRICS: dict[str, Metric] = {
     "kl/behaviour": Metric(
         mean, "k3 estimate in nats of KL(engine || learner) over completion tokens"
     ),
+    "kl/reference": Metric(
+        mean, "k3 estimate in nats of KL(learner || base model) over completion tokens"
+    ),
+    "correction/weight": Metric(mean, "mean off-policy weight of completion tokens"),
+    "correction/kept": Metric(mean, "share of completion tokens with an off-policy weight above 0"),
     "reward/mean": Metric(mean, "mean reward of the step's completions"),
     "reward/std": Metric(mean, "standard deviation of reward over the step's completions"),
     "reward/stderr": Metric(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlpost.losses import SampledTokens, log_ratio
+from rlpost.batching import TokenBatch
+from rlpost.kl import k3
+from rlpost.losses import log_ratio
 
 
 class TokenStats:
@@ -18,10 +20,11 @@ class TokenStats:
         self._largest = 0.0
 
     def add(
-        self, logprobs_T: Tensor, entropy_T: Tensor, sampled: SampledTokens, gradient_T: Tensor
+        self, logprobs_T: Tensor, entropy_T: Tensor, batch: TokenBatch, gradient_T: Tensor
     ) -> None:
-        """``gradient_T``: d loss / d logprobs; 0 at a token with credit means it was clipped."""
-        log_ratio_T = log_ratio(logprobs_T, sampled.old_T).double()
+        """``gradient_T`` is the objective's: 0 at a token with credit means it was clipped."""
+        sampled = batch.sampled
+        log_ratio_T = log_ratio(logprobs_T, batch.behaviour_T).double()
         ratio_T = log_ratio_T.exp()
         clipped_T = (gradient_T == 0) & (sampled.advantages_T != 0)
         means = {
@@ -31,6 +34,11 @@ class TokenStats:
             "clip_ratio/low": clipped_T & (sampled.advantages_T < 0),
             "clip_ratio/high": clipped_T & (sampled.advantages_T > 0),
         }
+        if sampled.reference_T is not None:
+            means["kl/reference"] = k3(logprobs_T, sampled.reference_T)
+        if sampled.weights_T is not None:
+            means["correction/kept"] = sampled.weights_T > 0
+            means["correction/weight"] = sampled.weights_T
         for name, values_T in means.items():
             share = float(values_T.sum(dtype=torch.float64))
             self._sums[name] = self._sums.get(name, 0.0) + share
