@@ -10,12 +10,14 @@ from typing import Any
 
 import ray
 
-from rlpost.errors import UserError, boundary
+from rlpost.errors import TrainingError, UserError, boundary
 from workers.spec import Resources, RunSpec
 
 LOCAL = "local"
 LOCAL_OBJECT_STORE = 256 << 20
 """Bytes of shared memory: groups travel inside the calls, so little passes through the store."""
+
+START_TRIES = 5
 
 ActorOptions = dict[str, Any]
 
@@ -31,8 +33,7 @@ def cluster(spec: RunSpec, *, address: str | None) -> Iterator[ActorOptions]:
     address = address or os.environ.get("RAY_ADDRESS") or LOCAL
     connected = ray.is_initialized()
     if not connected:
-        with boundary(UserError, f"connecting to Ray at {address!r}"):
-            _connect(spec, address)
+        _connect(spec, address)
     try:
         _require(spec.resources)
         # Workers of a local cluster inherit our environment; a process prepared for another one
@@ -46,7 +47,8 @@ def cluster(spec: RunSpec, *, address: str | None) -> Iterator[ActorOptions]:
 
 def _connect(spec: RunSpec, address: str) -> None:
     if address != LOCAL:
-        ray.init(address=address, namespace=f"rlpost-{spec.plan.run_id}", log_to_driver=False)
+        with boundary(UserError, f"connecting to Ray at {address!r}"):
+            ray.init(address=address, namespace=f"rlpost-{spec.plan.run_id}", log_to_driver=False)
         return
     for name, value in _environment(spec.resources).items():
         os.environ.setdefault(name, value)
@@ -55,8 +57,8 @@ def _connect(spec: RunSpec, address: str) -> None:
 
 def start_local(*, num_cpus: int) -> None:
     """A Ray of our own on this machine. Ray gives its first process 30 s, so a busy machine may
-    need more than one try."""
-    for last_try in (False, False, True):
+    need more than one try. Raises TrainingError after the last one."""
+    for _ in range(START_TRIES):
         try:
             ray.init(
                 address=LOCAL,
@@ -68,9 +70,10 @@ def start_local(*, num_cpus: int) -> None:
             )
             return
         except Exception as error:
-            if last_try or "timed out during startup" not in str(error):
+            if "timed out during startup" not in str(error):
                 raise
             ray.shutdown()
+    raise TrainingError(f"Ray did not start in {START_TRIES} tries: is the machine overloaded?")
 
 
 def _environment(resources: Resources) -> dict[str, str]:
