@@ -6,6 +6,7 @@ parameters, so a credit may be per sequence (as here), per token or per rank.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,9 +28,22 @@ def leave_one_out(groups: Sequence[Group], *, scale: advantages.Scale = "none") 
     return per_sequence(groups, advantages.leave_one_out(rewards_P_G, scale=scale))
 
 
+def gdpo(groups: Sequence[Group], *, weights: Mapping[str, float]) -> list[Sample]:
+    """GDPO over the parts of the reward that ``weights`` names: see ``advantages.gdpo``.
+
+    A part that a completion's score lacks does not apply to it.
+    """
+    parts_P_G_K = [
+        [[rollout.score.parts.get(name, math.nan) for name in weights] for rollout in g.rollouts]
+        for g in groups
+    ]
+    return per_sequence(groups, advantages.gdpo(parts_P_G_K, weights_K=tuple(weights.values())))
+
+
 CREDIT: dict[str, Callable[..., list[Sample]]] = {
     "group_mean": group_mean,
     "leave_one_out": leave_one_out,
+    "gdpo": gdpo,
 }
 
 

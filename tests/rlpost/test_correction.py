@@ -126,6 +126,20 @@ def test_rejection_equals_verl(name: str) -> None:
 
 
 @needs_golden
+def test_vespo_takes_a_correction_into_its_ratio_as_in_trl() -> None:
+    """A weight w in the product of ratios is an old log-probability lower by log w."""
+    fixture = Fixture()
+    inputs = (fixture.old, fixture.behaviour, fixture.lengths)
+    old = fixture.old - co.truncated(*inputs, high=3.0).log()
+    leaf = fixture.new.clone().requires_grad_()
+    loss_T = losses.vespo(leaf, fixture.sampled(old))
+    shares = token_mean(fixture.lengths, Totals(tokens=18, sequences=4))
+    weighted_sum(loss_T, shares, fixture.lengths).backward()
+    theirs = fixture.pack(golden()["trl_loss"]["vespo_vllm_token_truncate"]["grad_new_logps"])
+    torch.testing.assert_close(leaf.grad, theirs, atol=1e-6, rtol=0)
+
+
+@needs_golden
 def test_m2po_equals_areal() -> None:
     fixture = Fixture()
     data = golden()["areal_m2po"]
