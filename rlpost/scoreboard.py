@@ -78,7 +78,7 @@ class Scoreboard:
             name,
             *means,
             f"{found.mean:+.4f} [{low:+.4f}, {high:+.4f}]",
-            f"{self.p_holm[name, self.measures[0]]:.4f}",
+            f"{self.p_holm[name, self.measures[0]]:.2g}",
             f"{found.wins}/{found.ties}/{found.losses}",
         ]
 
@@ -102,7 +102,8 @@ def scoreboard(
     if reference not in runs:
         raise UserError(f"baseline {reference!r} is none of the runs {', '.join(runs)}")
     others = [name for name in runs if name != reference]
-    comparisons, p_holm = {}, {}
+    comparisons: dict[tuple[str, str], Comparison] = {}
+    p_holm: dict[tuple[str, str], float] = {}
     for measure in measures:
         values = runs[reference].per_query[measure]
         found = {name: compare(values, runs[name].per_query[measure], seed=seed) for name in others}
