@@ -162,6 +162,21 @@ def test_parity_of_a_model_with_its_own_head(tmp_path: Path, prompts: list[Promp
     assert compare(prompts, completions_P_G, reference).max <= BOUND
 
 
+def test_bfloat16_stays_near_the_reference(
+    tiny_model: Path, prompts: list[Prompt], policies: list[PolicyRef]
+) -> None:
+    engine = VllmEngine(tiny_model, dtype="bfloat16", max_length=256, kv_cache_mb=64)
+    reference = HfEngine(tiny_model, dtype="bfloat16")
+    engine.load(policies[0])
+    reference.load(policies[0])
+    completions_P_G = engine.generate(prompts, seeds_P_G=SEEDS, sampling=WARM)
+    engine.close()
+    # Two bf16 implementations of a random model; a wrong policy is off by whole nats.
+    parity = compare(prompts, completions_P_G, reference)
+    assert parity.mean <= 0.1
+    assert parity.max <= 0.7
+
+
 def test_bfloat16_is_not_merged(tiny_model: Path) -> None:
     with pytest.raises(UserError, match="round the training away"):
         VllmEngine(tiny_model, dtype="bfloat16", sync="merged", max_length=256)
