@@ -1,0 +1,151 @@
+"""Task rerank: what prompts show, what answers earn, what is held out."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from rankers.datasets import load_collection
+from rankers.first_stage import bm25_run
+from rlpost.errors import UserError
+from rlpost.models import load_tokenizer, render
+from rlpost.tasks.rerank import (
+    Candidates,
+    Format,
+    RerankReward,
+    TrainingPrompts,
+    Writer,
+    candidates_of,
+    evaluation_prompts,
+    held_out_queries,
+    ranked,
+    teacher_answer,
+)
+from rlpost.types import Completion, Prompt
+from tests.small_beir import small_beir
+
+SHAPE = Format(
+    num_candidates=3, template="compact", passage_tokens=12, query_tokens=12, longest_prompt=200
+)
+
+
+def completion(text: str) -> Completion:
+    return Completion(token_ids=(1,), logprobs_T=(-1.0,), versions_T=(0,), finish="stop", text=text)
+
+
+def shown(*gains: int) -> Prompt:
+    ids = tuple(f"d{i}" for i in range(len(gains)))
+    payload = Candidates(query_id="q", doc_ids=ids, gains=gains)
+    return Prompt(id="q", messages=(), token_ids=(1,), payload=payload)
+
+
+@pytest.fixture
+def writer(tmp_path: Path, tiny_model: Path) -> Writer:
+    collection = load_collection(small_beir(tmp_path / "beir"), "train")
+    run = bm25_run(collection, depth=3, cache_dir=tmp_path / "cache", engine="bm25s")
+    tokenizer = load_tokenizer(tiny_model)
+    return Writer(
+        collection=collection,
+        run=run,
+        shape=SHAPE,
+        tokenizer=tokenizer,
+        render=partial(render, tokenizer),
+    )
+
+
+def test_reward_of_a_perfect_and_of_a_reversed_ranking() -> None:
+    reward = RerankReward(depth=10, format_weight=0.1)
+    best = reward(shown(0, 1), completion("[2] > [1]"))
+    worst = reward(shown(0, 1), completion("[1] > [2]"))
+    assert best.total == pytest.approx(1.0)
+    assert worst.total == pytest.approx(0.9 / math.log2(3) + 0.1)  # second place: 1 / log2(3)
+    assert worst.parts == {"ndcg": pytest.approx(1 / math.log2(3)), "format": 1.0}
+
+
+def test_an_incomplete_ranking_keeps_its_order_but_not_the_format_part() -> None:
+    score = RerankReward(depth=10, format_weight=0.25)(shown(0, 0, 1), completion("[3]"))
+    assert score.parts == {"ndcg": pytest.approx(1.0), "format": 0.0}
+    assert score.total == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("text", ["", "no idea", "[9] > [8]", "<think>[2]"])
+def test_nonsense_is_data_and_leaves_the_order_shown(text: str) -> None:
+    prompt = shown(1, 0)
+    assert RerankReward(depth=10, format_weight=0.1)(prompt, completion(text)).total == 0.9
+    assert [doc.id for doc in ranked(prompt, completion(text))] == ["d0", "d1"]
+
+
+def test_without_a_relevant_candidate_only_the_format_counts() -> None:
+    assert RerankReward(depth=10, format_weight=0.1)(
+        shown(0, 0), completion("[2] > [1]")
+    ).total == (pytest.approx(0.1))
+
+
+def test_a_prompt_shows_each_candidate_once_in_seeded_order(writer: Writer) -> None:
+    query_id = next(iter(writer.collection.queries))
+    first, again = (writer.write(query_id, seed=1) for _ in range(2))
+    assert first == again
+    payload = candidates_of(first)
+    assert sorted(payload.doc_ids) == sorted(writer.candidates(query_id))
+    orders = {candidates_of(writer.write(query_id, seed=s)).doc_ids for s in range(30)}
+    assert len(orders) == math.factorial(3)
+    text = first.messages[0].content
+    places = [text.index(f"[{i}]") for i in range(1, len(payload.doc_ids) + 1)]
+    assert text.startswith("Query: ")
+    assert places == sorted(places)
+    for doc_id, gain in zip(payload.doc_ids, payload.gains, strict=True):
+        assert gain == writer.collection.qrels[query_id].get(doc_id, 0)
+
+
+def test_the_teachers_answer_is_the_first_stages_order(writer: Writer) -> None:
+    query_id = next(iter(writer.collection.queries))
+    prompt = writer.write(query_id, seed=5)
+    answer = teacher_answer(writer, prompt)
+    assert [doc.id for doc in ranked(prompt, completion(answer))] == writer.candidates(query_id)
+
+
+def test_an_epoch_visits_every_query_once_and_epochs_differ(writer: Writer) -> None:
+    source = TrainingPrompts(writer, seed=0)
+    epochs = [[source.prompt(e * len(source) + i) for i in range(len(source))] for e in (0, 1)]
+    ids = [[prompt.id for prompt in prompts] for prompts in epochs]
+    assert sorted(ids[0]) == sorted(ids[1]) == sorted(set(ids[0]))
+    assert ids[0] != ids[1]
+    assert source.epoch(len(source) - 1) == 0
+    assert source.epoch(len(source)) == 1
+    assert TrainingPrompts(writer, seed=0).prompt(3) == source.prompt(3)
+
+
+def test_training_leaves_out_queries_without_a_relevant_candidate(writer: Writer) -> None:
+    source = TrainingPrompts(writer, seed=0)
+    for index in range(len(source)):
+        assert max(candidates_of(source.prompt(index)).gains) > 0
+
+
+def test_held_out_queries_are_chosen_by_the_seed_alone(writer: Writer) -> None:
+    everything = held_out_queries(writer.collection, limit=99, seed=0)
+    assert everything == list(writer.collection.queries)
+    assert held_out_queries(writer.collection, limit=3, seed=0) == held_out_queries(
+        writer.collection, limit=3, seed=0
+    )
+    prompts = evaluation_prompts(writer, everything, seed=0)
+    assert [p.id for p in prompts] == [q for q in everything if writer.candidates(q)]
+
+
+def test_a_prompt_that_cannot_fit_is_refused_before_it_is_written(writer: Writer) -> None:
+    with pytest.raises(UserError, match=r"only 20 fit: raise model\.max_length"):
+        Writer(
+            collection=writer.collection,
+            run=writer.run,
+            shape=Format(
+                num_candidates=3,
+                template="compact",
+                passage_tokens=12,
+                query_tokens=12,
+                longest_prompt=20,
+            ),
+            tokenizer=writer._tokenizer,
+            render=writer._render,
+        )

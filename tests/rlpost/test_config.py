@@ -1,0 +1,84 @@
+"""The schema: closed, checked across keys, and clear about every mistake at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rlpost.check import derived, to_yaml
+from rlpost.config import RunConfig, load, parse
+from rlpost.errors import UserError
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "run.yaml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) -> None:
+    text = "stps: 3\nrollout: {group_size: 1, engin: hf}\nstreaming: {max_lag: -1}\n"
+    with pytest.raises(UserError) as caught:
+        load(written(tmp_path, text))
+    message = str(caught.value)
+    assert message.startswith("4 mistakes in ")
+    assert "stps: unknown key (value 3); did you mean 'steps'?" in message
+    assert "rollout.engin: unknown key (value 'hf'); did you mean 'rollout.engine'?" in message
+    assert "rollout.group_size: input should be greater than or equal to 2 (got 1)" in message
+    assert "streaming.max_lag: input should be greater than or equal to 0 (got -1)" in message
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"learner": {"tokens_per_batch": 512}}, "learner.tokens_per_batch is 512"),
+        ({"model": {"max_length": 100}}, "task.candidates * task.passage_tokens"),
+        ({"rollout": {"max_new_tokens": 2000}}, "leaves no room for a prompt"),
+        ({"rollout": {"workers": 9}, "groups_per_step": 4}, "a step has only 1 engine calls"),
+    ],
+)
+def test_rules_between_keys(values: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UserError, match="mistake in test") as caught:
+        parse(values, origin="test")
+    assert sentence in str(caught.value)
+
+
+def test_overrides_are_yaml_values_and_leave_other_keys_alone(tmp_path: Path) -> None:
+    path = written(tmp_path, "steps: 7\nrollout: {group_size: 4}\n")
+    cfg = load(path, ["rollout.engine=hf", "seed=3", "evaluation.measures=[AP]"])
+    assert (cfg.steps, cfg.seed) == (7, 3)
+    assert (cfg.rollout.group_size, cfg.rollout.engine) == (4, "hf")
+    assert cfg.evaluation.measures == ("AP",)
+
+
+@pytest.mark.parametrize("override", ["steps", "=3", "steps.more=1"])
+def test_bad_overrides_are_named(tmp_path: Path, override: str) -> None:
+    with pytest.raises(UserError, match="override"):
+        load(written(tmp_path, "steps: 7\n"), [override])
+
+
+@pytest.mark.parametrize("text", ["- a\n", "steps: [1\n", "\x00"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"run\.yaml"):
+        load(written(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml.*does not exist"):
+        load(tmp_path / "nowhere.yaml")
+
+
+def test_the_resolved_yaml_reads_back_as_the_same_run() -> None:
+    cfg = parse({"algorithm": {"objective": {"kind": "clip", "high": 0.3}}}, origin="test")
+    assert parse(yaml.safe_load(to_yaml(cfg)), origin="again") == cfg
+
+
+def test_derived_numbers() -> None:
+    cfg = RunConfig.model_validate(
+        {"groups_per_step": 4, "steps": 10, "rollout": {"group_size": 8}}
+    )
+    numbers = derived(cfg)
+    assert numbers["samples per step"] == "32 = 4 x 8"
+    assert numbers["samples in all"] == "320"
