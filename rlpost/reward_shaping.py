@@ -37,8 +37,8 @@ def unlikeliness(
 
     ``likelihoods_G`` orders the siblings: log-probabilities of the sequences, or their means over
     tokens as the released code has it. ``paper`` multiplies by 1 - beta (likeliest) up to
-    1 - beta / G (least likely), ``released`` by beta / G more. Equal likelihoods share their average rank, so equal
-    completions keep equal rewards. A degenerate group is returned as it is.
+    1 - beta / G (least likely), ``released`` by beta / G more. Equal likelihoods share their
+    average rank, so equal completions keep equal rewards. A degenerate group is returned as it is.
     """
     rewards = np.asarray(rewards_G, dtype=np.float64)
     if is_degenerate(rewards_G):
