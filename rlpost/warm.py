@@ -5,9 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from queue import Queue
+from typing import TYPE_CHECKING, Any
 
 from rankers.cache import content_key, default_cache_dir, published
 from rlpost.config import RunConfig
@@ -38,7 +39,7 @@ def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], Non
         return target
     say(f"warm start: {warm.steps} supervised steps of {warm.batch_size} problems")
     with published(target) as folder:
-        _in_own_process(base, examples, folder, cfg)
+        _in_own_process(base, examples, folder, cfg, say)
     return target
 
 
@@ -53,29 +54,43 @@ def first_stage_examples(prepared: Prepared, *, count: int) -> list[Example]:
     ]
 
 
-def _in_own_process(base: Path, examples: list[Example], folder: Path, cfg: RunConfig) -> None:
-    from rlpost.make_model.warm_start import warm_start
-
+def _in_own_process(
+    base: Path, examples: list[Example], folder: Path, cfg: RunConfig, say: Callable[[str], None]
+) -> None:
     # A forked child hangs in torch once its parent has multiplied matrices.
     context = multiprocessing.get_context("spawn")
     warm = cfg.model.warm_start
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_use_all_cores) as pool:
-        pool.submit(
-            warm_start,
-            base,
-            examples,
-            folder,
-            steps=warm.steps,
-            learning_rate=warm.learning_rate,
-            batch_size=warm.batch_size,
-            seed=cfg.seed,
-        ).result()
+    settings: dict[str, Any] = {
+        "steps": warm.steps,
+        "learning_rate": warm.learning_rate,
+        "batch_size": warm.batch_size,
+        "seed": cfg.seed,
+    }
+    with context.Manager() as manager, ProcessPoolExecutor(1, mp_context=context) as own:
+        reports = manager.Queue()
+        result = own.submit(_warm_start, base, examples, folder, settings, reports)
+        while not wait([result], timeout=0.5).done:
+            while not reports.empty():
+                step, loss = reports.get()
+                say(f"warm start: step {step} of {warm.steps}, loss {loss:.3f}")
+        result.result()
 
 
-def _use_all_cores() -> None:
+def _warm_start(
+    base: Path,
+    examples: list[Example],
+    folder: Path,
+    settings: dict[str, Any],
+    reports: Queue[tuple[int, float]],
+) -> None:
     import torch
 
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # TRL imports DeepSpeed, which would guess
+    from rlpost.make_model.warm_start import warm_start
+
     torch.set_num_threads(os.cpu_count() or 1)
+    warm_start(base, examples, folder, **settings, on_log=lambda *row: reports.put(row))
 
 
 def _stamp(folder: Path) -> list[object]:

@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedTokenizerBase, set_seed
+from datasets import disable_progress_bars
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedTokenizerBase,
+    PrinterCallback,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import logging
 
 from rlpost.errors import UserError
 from rlpost.make_model.save import save_model
@@ -45,15 +56,19 @@ def warm_start(
     learning_rate: float,
     batch_size: int,
     seed: int,
+    on_log: Callable[[int, float], None] = lambda step, loss: None,
 ) -> dict[str, float]:
     """Fine-tune all weights of `model_dir` on `examples` and write a plain model at `out_dir`.
 
     Cross-entropy on the tokens of the answer and its end-of-turn token alone, AdamW, linear
     schedule, float32 (also on disk). Returns `loss_first`, `loss_last` (nats per answer token) and
-    `seconds`. Raises UserError without examples.
+    `seconds`; `on_log` is told step and loss ten times on the way. Raises UserError without
+    examples.
     """
     from trl.trainer.sft_trainer import SFTTrainer
 
+    disable_progress_bars()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     if not examples:
         raise UserError(
             "the warm start got no examples: lower task.candidates, check the training split, or "
@@ -70,6 +85,8 @@ def warm_start(
             train_dataset=_dataset(examples, tokenizer),
             processing_class=tokenizer,
         )
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(_LossLine(on_log))
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     save_model(model, tokenizer, out_dir, dtype=torch.float32)
@@ -78,6 +95,24 @@ def warm_start(
         "loss_last": losses[-1],
         "seconds": time.monotonic() - start,
     }
+
+
+class _LossLine(TrainerCallback):
+    """Passes on what the trainer logs."""
+
+    def __init__(self, on_log: Callable[[int, float], None]) -> None:
+        self._on_log = on_log
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **others: object,
+    ) -> None:
+        if logs is not None and "loss" in logs:
+            self._on_log(state.global_step, float(logs["loss"]))
 
 
 def _dataset(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase) -> Dataset:
