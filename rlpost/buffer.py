@@ -65,6 +65,7 @@ class GroupBuffer:
         self._quarantined: dict[int, Dropped] = {}
         self._rows = self._bytes = 0
         self._refused = False
+        self._may_hold_stale = False
         self._counts = Counts()
 
     def put(self, parcel: Parcel) -> PutAnswer:
@@ -98,9 +99,11 @@ class GroupBuffer:
         """
         if version < self._version:
             raise QueueError(f"lease for version {version} after one for version {self._version}")
+        self._may_hold_stale |= version > self._version
         self._version = version
         self.expire()
-        self._sweep()
+        if self._may_hold_stale:
+            self._sweep()
         if len(self._waiting) < num_groups:
             if self._refused and not self._leases:
                 raise QueueError(
@@ -118,14 +121,16 @@ class GroupBuffer:
         group was lent again meanwhile: then it is being trained twice, and QueueError says so.
         """
         self.expire()
-        lease = self._leases.pop(lease_id, None) or self._expired.pop(lease_id, None)
+        late = lease_id in self._expired
+        lease = self._expired.pop(lease_id) if late else self._leases.pop(lease_id, None)
         if lease is None:
             raise QueueError(f"ack of lease {lease_id}, which was never given or is acked already")
         if twice := [p.index for p in lease.parcels if self._went_on(p.index)]:
             raise QueueError(f"lease {lease_id} expired and {twice} were lent again: raise the ttl")
         for parcel in lease.parcels:
             self._settle(parcel)
-        self._waiting = [held for held in self._waiting if held.parcel.index in self._held]
+        if late:
+            self._waiting = [held for held in self._waiting if held.parcel.index in self._held]
 
     def settle(self, indices: Iterable[int]) -> None:
         """These positions were trained on under a lease of a buffer that is gone."""
@@ -184,7 +189,7 @@ class GroupBuffer:
         """Go on from ``snapshot``. Only for a buffer that is still empty."""
         if self._held or len(self._settled):
             raise QueueError(f"restore into a buffer that holds {len(self._held)} groups")
-        self._version = snapshot.version
+        self._version, self._may_hold_stale = snapshot.version, True
         self._settled = Frontier(below=snapshot.settled_below, beyond=snapshot.settled_beyond)
         self._next_attempts = dict(snapshot.next_attempts)
         self._dropped = dict(snapshot.dropped)
@@ -234,6 +239,7 @@ class GroupBuffer:
         return lease
 
     def _take_back(self, lease: Lease) -> None:
+        self._may_hold_stale = True
         for parcel in lease.parcels:
             held = self._held[parcel.index]
             if held.deliveries < self._max_attempts:
@@ -244,6 +250,7 @@ class GroupBuffer:
                 self._settled.add(parcel.index)
 
     def _sweep(self) -> None:
+        self._may_hold_stale = False
         stale = [held for held in self._waiting if self._is_stale(held.parcel)]
         self._waiting = [h for h in self._waiting if not self._is_stale(h.parcel)]
         for held in stale:
