@@ -184,6 +184,8 @@ class VllmEngine:
             outputs: list[Any] = self._llm.generate(
                 requests, params, use_tqdm=False, lora_request=self._lora
             )
+        if len(outputs) != len(requests):
+            raise EngineError(f"vLLM answered {len(requests)} requests with {len(outputs)} outputs")
         return outputs
 
     def _completion(self, output: Any) -> Completion:
