@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
 import ray
 
 from rlpost.errors import TrainingError, UserError, boundary
@@ -59,6 +60,7 @@ def start_local(*, num_cpus: int) -> None:
     """A Ray of our own on this machine. Ray gives its first process 30 s, so a busy machine may
     need more than one try. Raises TrainingError after the last one."""
     for _ in range(START_TRIES):
+        before = set(psutil.Process().children(recursive=True))
         try:
             ray.init(
                 address=LOCAL,
@@ -73,6 +75,10 @@ def start_local(*, num_cpus: int) -> None:
             if "timed out during startup" not in str(error):
                 raise
             ray.shutdown()
+            # Ray forgets the processes of a start that failed.
+            for process in set(psutil.Process().children(recursive=True)) - before:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
     raise TrainingError(f"Ray did not start in {START_TRIES} tries: is the machine overloaded?")
 
 
