@@ -266,11 +266,21 @@ def _workers_have_work(cfg: RunConfig) -> str | None:
     )
 
 
+def _sync_suits_dtype(cfg: RunConfig) -> str | None:
+    if cfg.rollout.sync != "merged" or cfg.model.dtype == "float32":
+        return None
+    return (
+        f"rollout.sync is 'merged' but model.dtype is {cfg.model.dtype!r}, in which updates of the "
+        "size of RL's vanish: set model.dtype=float32 or rollout.sync=adapter"
+    )
+
+
 RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     _prompt_has_room,
     _sample_fits_batch,
     _passages_fit_prompt,
     _workers_have_work,
+    _sync_suits_dtype,
 )
 """What no single key can check; each gives the sentence to show, or None."""
 

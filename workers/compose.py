@@ -19,9 +19,9 @@ from rlpost.tasks.rerank import RerankReward, teacher_answer
 from rlpost.types import Sampling
 from workers.spec import CanarySpec, CheckpointPlan, Resources, RunSpec, Streaming
 
-TOLERANCE = {"float32": 1e-3, "bfloat16": 1.0}
-"""Nats by which engine and learner may differ on the canary; bfloat16 differs by 0.65 at most in
-our measurements, fp32 by 1e-4."""
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}
+"""Nats by which engine and learner may differ on the canary; scripts/bench/engine_parity
+measures up to 0.13 in bfloat16 and 1e-5 in float32."""
 
 
 def run_spec(cfg: RunConfig, *, prepared: Prepared, model_path: Path, run_dir: Path) -> RunSpec:

@@ -36,6 +36,10 @@ def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) 
         ({"learner": {"tokens_per_batch": 512}}, "learner.tokens_per_batch is 512"),
         ({"model": {"max_length": 100}}, "task.candidates * task.passage_tokens"),
         ({"rollout": {"max_new_tokens": 2000}}, "leaves no room for a prompt"),
+        (
+            {"rollout": {"sync": "merged"}, "model": {"dtype": "bfloat16"}},
+            "updates of the size of RL's vanish",
+        ),
         ({"rollout": {"workers": 9}, "groups_per_step": 4}, "a step has only 1 engine calls"),
     ],
 )
