@@ -3,12 +3,13 @@ torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from rlpost.config_rules import RULES
 from rlpost.config_source import explain, merge_overrides, read_yaml
 from rlpost.errors import UserError
 
@@ -224,65 +225,6 @@ class RunConfig(Section):
         if broken:
             raise ValueError("\n  ".join(broken))
         return self
-
-
-def _prompt_has_room(cfg: RunConfig) -> str | None:
-    if cfg.longest_prompt >= 1:
-        return None
-    return (
-        f"rollout.max_new_tokens is {cfg.rollout.max_new_tokens}, which leaves no room for a "
-        f"prompt in model.max_length {cfg.model.max_length}: raise the latter or lower the former"
-    )
-
-
-def _sample_fits_batch(cfg: RunConfig) -> str | None:
-    if cfg.learner.tokens_per_batch >= cfg.model.max_length:
-        return None
-    return (
-        f"learner.tokens_per_batch is {cfg.learner.tokens_per_batch}, smaller than one sample may "
-        f"be (model.max_length {cfg.model.max_length}): use at least that"
-    )
-
-
-def _passages_fit_prompt(cfg: RunConfig) -> str | None:
-    task = cfg.task
-    passages = task.candidates * task.passage_tokens + task.query_tokens
-    if passages <= cfg.longest_prompt:
-        return None
-    return (
-        f"task.candidates * task.passage_tokens + task.query_tokens is {passages}, more "
-        f"than the {cfg.longest_prompt} tokens that model.max_length leaves for a prompt: "
-        "shorten the passages"
-    )
-
-
-def _workers_have_work(cfg: RunConfig) -> str | None:
-    calls = -(-cfg.groups_per_step // cfg.rollout.prompts_per_call)
-    if cfg.rollout.workers <= calls * (cfg.streaming.max_lag + 1):
-        return None
-    return (
-        f"rollout.workers is {cfg.rollout.workers} but a step has only {calls} engine calls: "
-        "lower it, or rollout.prompts_per_call, or raise groups_per_step"
-    )
-
-
-def _sync_suits_dtype(cfg: RunConfig) -> str | None:
-    if cfg.rollout.sync != "merged" or cfg.model.dtype == "float32":
-        return None
-    return (
-        f"rollout.sync is 'merged' but model.dtype is {cfg.model.dtype!r}, in which updates of the "
-        "size of RL's vanish: set model.dtype=float32 or rollout.sync=adapter"
-    )
-
-
-RULES: tuple[Callable[[RunConfig], str | None], ...] = (
-    _prompt_has_room,
-    _sample_fits_batch,
-    _passages_fit_prompt,
-    _workers_have_work,
-    _sync_suits_dtype,
-)
-"""What no single key can check; each gives the sentence to show, or None."""
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
