@@ -12,7 +12,7 @@ from rlpost.make_model.init import new_model
 from rlpost.make_model.objective import Student
 from rlpost.make_model.pretrain import Metrics, pretrain
 from rlpost.make_model.problems import ProblemSampler
-from rlpost.make_model.quality import measure, table
+from rlpost.make_model.quality import forms, measure, table
 from rlpost.make_model.save import save_model
 from rlpost.make_model.sources import load_sources
 from rlpost.make_model.tokenizer import train_tokenizer
@@ -62,7 +62,9 @@ def describe(out: Path, *, data: Path | None, minutes: float, seed: int) -> None
     names: list[str | Path] = ["pydoc"]
     if data is not None and (data / JUDGED).is_dir():
         names.append(data / JUDGED)
-    quality = table([measure(out, load_collection(name, "test")) for name in names])
+    held_out = [load_collection(name, "test") for name in names]
+    tables = table([measure(out, collection) for collection in held_out])
+    quality = f"{tables}\n\n{forms(out, held_out[0])}"
     write_card(out, curve=curve_of(out), quality=quality, minutes=minutes, seed=seed)
 
 

@@ -19,6 +19,8 @@ from rlpost.seeding import seed_at
 from rlpost.tasks.rerank import Format, Writer, candidates_of, evaluation_prompts, ranked
 from rlpost.types import Prompt, Sampling
 
+SIZES = (2, 3, 4, 5, 8, 10)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -112,6 +114,16 @@ def table(qualities: Sequence[Quality]) -> str:
             for row in quality.rows
         ]
     return "\n".join(lines)
+
+
+def forms(model: str | Path, collection: Collection, sizes: Sequence[int] = SIZES) -> str:
+    """How many answers are one whole, well-formed permutation, by length of the list: a sentence."""
+    shares = {n: measure(model, collection, queries=150, size=n).malformed for n in sizes}
+    listed = ", ".join(f"{n}: {1 - share:.0%}" for n, share in shares.items())
+    return (
+        f"Well-formed answers by number of passages ({collection.name}): {listed}. The parser reads\n"
+        "an order from the others too; a warm start on lists of the size in use mends the form."
+    )
 
 
 def _row(system: str, run: Run, qrels: Mapping[str, Mapping[str, int]]) -> Row:
