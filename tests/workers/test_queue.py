@@ -11,7 +11,7 @@ import pytest
 
 from rlpost.buffer import GroupBuffer
 from rlpost.errors import QueueError
-from tests.rlpost.test_buffer import buffer, parcel
+from tests.parcels import buffer, parcel
 from workers.queue import LeaseAnswer, QueueActor, QueueClient, QueueDiedError, start_queue
 
 
@@ -110,7 +110,8 @@ def test_the_client_carries_groups_errors_and_deadlines() -> None:
     import ray
 
     queue = remote_queue(groups=2, wait_s=0.2)
-    assert queue.put([parcel(1), parcel(0), parcel(1)]) == ["ok", "ok", "duplicate"]
+    assert queue.put([parcel(1), parcel(0)]) == ["ok", "ok"]
+    assert queue.put([parcel(1)]) == ["duplicate"]
     with pytest.raises(QueueError, match=r"no room in the queue for 0.2 s"):
         queue.put([parcel(2)])
     lent = queue.lease(2, version=0, ttl=60.0).lease
