@@ -117,12 +117,12 @@ def table(qualities: Sequence[Quality]) -> str:
 
 
 def forms(model: str | Path, collection: Collection, sizes: Sequence[int] = SIZES) -> str:
-    """How many answers are one whole, well-formed permutation, by length of the list: a sentence."""
+    """How many answers are one whole, well-formed permutation, by size of list: a sentence."""
     shares = {n: measure(model, collection, queries=150, size=n).malformed for n in sizes}
     listed = ", ".join(f"{n}: {1 - share:.0%}" for n, share in shares.items())
     return (
-        f"Well-formed answers by number of passages ({collection.name}): {listed}. The parser reads\n"
-        "an order from the others too; a warm start on lists of the size in use mends the form."
+        f"Well-formed answers by number of passages ({collection.name}): {listed}. The parser\n"
+        "reads an order from the others too; a warm start on the size in use mends the form."
     )
 
 
