@@ -43,7 +43,7 @@ class LengthReward:
 
 @dataclass(kw_only=True)
 class FaultyReward(LengthReward):
-    """Raises for prompts in ``broken``; hangs once at those in ``hanging`` (``marker``: was there)."""
+    """Raises for prompts in ``broken``, hangs once at those in ``hanging``; ``marker``: it did."""
 
     broken: frozenset[str] = frozenset()
     hanging: frozenset[str] = frozenset()
