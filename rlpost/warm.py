@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, wait
+import signal
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import Queue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rankers.cache import content_key, default_cache_dir, published
 from rlpost.config import RunConfig
+from rlpost.errors import TrainingError
+from rlpost.make_model.example import Example
 from rlpost.models import resolve
 from rlpost.prepare import Prepared
 from rlpost.tasks.rerank import teacher_answer
-
-if TYPE_CHECKING:
-    from rlpost.make_model.warm_start import Example
 
 FORMAT = 1  # part of the cache key: raise it when what is cached changes
 
@@ -45,8 +44,6 @@ def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], Non
 
 def first_stage_examples(prepared: Prepared, *, count: int) -> list[Example]:
     """The first ``count`` training prompts, each with the first stage's order as the answer."""
-    from rlpost.make_model.warm_start import Example
-
     prompts = (prepared.source.prompt(index) for index in range(count))
     return [
         Example(prompt_ids=prompt.token_ids, answer=teacher_answer(prepared.writer, prompt))
@@ -66,14 +63,28 @@ def _in_own_process(
         "batch_size": warm.batch_size,
         "seed": cfg.seed,
     }
-    with context.Manager() as manager, ProcessPoolExecutor(1, mp_context=context) as own:
-        reports = manager.Queue()
-        result = own.submit(_warm_start, base, examples, folder, settings, reports)
-        while not wait([result], timeout=0.5).done:
-            while not reports.empty():
-                step, loss = reports.get()
-                say(f"warm start: step {step} of {warm.steps}, loss {loss:.3f}")
-        result.result()
+    reports, child_end = context.Pipe(duplex=False)
+    arguments = (base, examples, folder, settings, child_end)
+    process = context.Process(target=_warm_start, args=arguments, daemon=True)
+    process.start()
+    child_end.close()
+    try:
+        for step, loss in _received(reports):
+            say(f"warm start: step {step} of {warm.steps}, loss {loss:.3f}")
+        process.join()
+    finally:
+        process.kill()
+    if process.exitcode != 0:
+        raise TrainingError(f"the warm start ended with exit code {process.exitcode}: see above")
+
+
+def _received(reports: Connection) -> Iterator[tuple[int, float]]:
+    """What the child sends, until it ends."""
+    while True:
+        try:
+            yield reports.recv()
+        except EOFError:
+            return
 
 
 def _warm_start(
@@ -81,8 +92,9 @@ def _warm_start(
     examples: list[Example],
     folder: Path,
     settings: dict[str, Any],
-    reports: Queue[tuple[int, float]],
+    reports: Connection,
 ) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it kills us
     import torch
 
     if not torch.cuda.is_available():
@@ -90,7 +102,7 @@ def _warm_start(
     from rlpost.make_model.warm_start import warm_start
 
     torch.set_num_threads(os.cpu_count() or 1)
-    warm_start(base, examples, folder, **settings, on_log=lambda *row: reports.put(row))
+    warm_start(base, examples, folder, **settings, on_log=lambda *row: reports.send(row))
 
 
 def _stamp(folder: Path) -> list[object]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from transformers import (
 from transformers.utils import logging
 
 from rlpost.errors import UserError
+from rlpost.make_model.example import Example
 from rlpost.make_model.save import save_model
 from rlpost.models import load_tokenizer
 
@@ -37,14 +37,6 @@ if TYPE_CHECKING:
 
 WARM_UP_SHARE = 0.1
 WEIGHT_DECAY = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Example:
-    """A rendered prompt, generation prompt included, and the answer to imitate."""
-
-    prompt_ids: tuple[int, ...]
-    answer: str
 
 
 def warm_start(

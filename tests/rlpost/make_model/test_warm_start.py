@@ -6,7 +6,8 @@ import pytest
 
 from rlpost.engines.hf import HfEngine
 from rlpost.errors import UserError
-from rlpost.make_model.warm_start import Example, warm_start
+from rlpost.make_model.example import Example
+from rlpost.make_model.warm_start import warm_start
 from rlpost.models import checkpoint_tensors, load_tokenizer, render
 from rlpost.types import Message, Prompt, Sampling
 
