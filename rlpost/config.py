@@ -5,19 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from rlpost.config_algorithm import AlgorithmConfig
 from rlpost.config_rules import RULES
+from rlpost.config_section import Section
 from rlpost.config_source import explain, merge_overrides, read_yaml
 from rlpost.errors import UserError
-
-
-class Section(BaseModel):
-    """Frozen, closed to unknown keys; the string under a field is its help text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class LoraConfig(Section):
@@ -105,37 +101,6 @@ class RolloutConfig(Section):
     """Key-value cache of each engine on CPU."""
 
 
-class GroupCredit(Section):
-    kind: Literal["group_mean", "leave_one_out"] = "group_mean"
-    """What is subtracted from a reward: its group's mean, or the mean of its siblings (RLOO)."""
-    scale: Literal["group_std", "batch_std", "none"] = "group_std"
-    """What the difference is divided by; ``none`` is Dr. GRPO's choice (arXiv 2503.20783)."""
-
-
-class ClipObjective(Section):
-    kind: Literal["clip"] = "clip"
-    """PPO's clipped ratio (arXiv 1707.06347), asymmetric as in DAPO (arXiv 2503.14476)."""
-    low: float = Field(default=0.2, gt=0, lt=1)
-    """The ratio is kept >= 1 - low."""
-    high: float = Field(default=0.2, gt=0)
-    """The ratio is kept <= 1 + high."""
-
-
-class ReinforceObjective(Section):
-    kind: Literal["reinforce"] = "reinforce"
-    """-advantage * log-probability."""
-
-
-class AlgorithmConfig(Section):
-    credit: GroupCredit = GroupCredit()
-    objective: Annotated[ClipObjective | ReinforceObjective, Field(discriminator="kind")] = (
-        ClipObjective()
-    )
-    aggregation: Literal["token_mean", "sequence_mean"] = "token_mean"
-    """Denominator over the whole step: all tokens, or each sequence's tokens and then all
-    sequences."""
-
-
 class LearnerConfig(Section):
     learning_rate: float = Field(default=1e-4, gt=0)
     """Peak learning rate of AdamW."""
@@ -151,6 +116,8 @@ class LearnerConfig(Section):
     """Token budget of one packed, padding-free micro-batch."""
     epochs: int = Field(default=1, ge=1)
     """Optimizer passes over each step's groups."""
+    minibatches: int = Field(default=1, ge=1)
+    """Equal parts of a step's samples, each with an optimizer step of its own."""
     gpus: float = Field(default=0, ge=0)
     """GPUs that Ray reserves for the learner."""
 

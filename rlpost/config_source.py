@@ -66,10 +66,13 @@ def explain(error: ValidationError, model: type[BaseModel], *, origin: str) -> s
 
 
 def _line(detail: dict[str, Any], model: type[BaseModel]) -> str:
-    location = tuple(str(part) for part in detail["loc"])
+    known = dict(dotted_keys(model))
+    names = {name for key in known for name in key.split(".")}
+    *parents, leaf = (str(part) for part in detail["loc"] or ("",))
+    # pydantic names the chosen arm of a union on the way: that is a value, not a key.
+    location = [*(part for part in parents if part in names), leaf]
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
-        known = dict(dotted_keys(model))
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or _same_leaf(
             location[-1], known
         )

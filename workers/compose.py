@@ -9,6 +9,7 @@ from typing import Any
 
 from rlpost.build_learner import build_learner
 from rlpost.config import RunConfig
+from rlpost.config_section import Section
 from rlpost.loop import Plan
 from rlpost.lora import LoraSettings
 from rlpost.models import load_tokenizer
@@ -111,18 +112,21 @@ def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
         seed=cfg.seed,
         credit=cfg.algorithm.credit.model_dump(),
         objective=cfg.algorithm.objective.model_dump(),
-        aggregation=cfg.algorithm.aggregation,
+        aggregation=cfg.algorithm.aggregation.model_dump(),
+        correction=_dump(cfg.algorithm.correction),
+        kl=_dump(cfg.algorithm.kl),
         optim=OptimSettings(
             learning_rate=cfg.learner.learning_rate,
             schedule=cfg.learner.schedule,
             warmup_steps=cfg.learner.warmup_steps,
-            total_steps=cfg.steps * cfg.learner.epochs,
+            total_steps=cfg.steps * cfg.learner.epochs * cfg.learner.minibatches,
             weight_decay=cfg.learner.weight_decay,
             max_grad_norm=cfg.learner.max_grad_norm,
         ),
         tokens_per_batch=cfg.learner.tokens_per_batch,
         temperature=cfg.rollout.temperature,
         epochs=cfg.learner.epochs,
+        minibatches=cfg.learner.minibatches,
     )
 
 
@@ -136,6 +140,10 @@ def canary(cfg: RunConfig, prepared: Prepared, model_path: Path) -> CanarySpec:
         completion_ids=tuple(tokenizer(answer, add_special_tokens=False)["input_ids"]),
         tolerance=TOLERANCE[cfg.model.dtype],
     )
+
+
+def _dump(section: Section | None) -> dict[str, Any] | None:
+    return None if section is None else section.model_dump()
 
 
 def _vllm(**settings: Any) -> Engine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -86,3 +87,47 @@ def test_derived_numbers() -> None:
     numbers = derived(cfg)
     assert numbers["samples per step"] == "32 = 4 x 8"
     assert numbers["samples in all"] == "320"
+
+
+def test_an_algorithm_is_chosen_with_the_parameters_of_its_kind() -> None:
+    chosen = {
+        "objective": {"kind": "gspo", "high": 0.001},
+        "aggregation": {"kind": "constant", "length": 16},
+        "kl": {"kind": "k3", "coefficient": 0.01},
+    }
+    cfg = parse({"algorithm": chosen}, origin="test").algorithm
+    assert cfg.objective.model_dump() == {"kind": "gspo", "low": 3e-4, "high": 0.001}
+    assert cfg.kl is not None
+    with pytest.raises(UserError, match=r"algorithm\.objective\.cap: unknown key \(value 3\)"):
+        parse({"algorithm": {"objective": {"kind": "gspo", "cap": 3}}}, origin="test")
+
+
+def test_every_kind_of_the_schema_is_in_a_table_and_the_other_way_round() -> None:
+    from rlpost.aggregation import AGGREGATIONS
+    from rlpost.config_algorithm import AlgorithmConfig
+    from rlpost.correction import CORRECTIONS
+    from rlpost.credit import CREDIT
+    from rlpost.kl import PENALTIES
+    from rlpost.losses import OBJECTIVES
+
+    tables = {
+        "credit": CREDIT,
+        "objective": OBJECTIVES,
+        "aggregation": AGGREGATIONS,
+        "correction": CORRECTIONS,
+        "kl": PENALTIES,
+    }
+    schema = AlgorithmConfig.model_json_schema()
+    for name, table in tables.items():
+        assert kinds(schema, schema["properties"][name]) == set(table), name
+
+
+def kinds(schema: dict[str, Any], part: dict[str, Any]) -> set[str]:
+    """Values of ``kind`` that ``part`` of a JSON schema allows."""
+    arms = part.get("oneOf") or part.get("anyOf") or [part]
+    found: set[str] = set()
+    for arm in arms:
+        if "$ref" in arm:
+            kind = schema["$defs"][arm["$ref"].rpartition("/")[2]]["properties"]["kind"]
+            found |= set(kind.get("enum", [])) | ({kind["const"]} if "const" in kind else set())
+    return found

@@ -1,0 +1,159 @@
+"""The algorithm of a run: credit, objective, aggregation, and what may be added to them.
+
+Each choice is a section named by ``kind`` with the parameters of that kind alone; kinds and
+parameters are those of the tables CREDIT, OBJECTIVES, AGGREGATIONS, CORRECTIONS and PENALTIES.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from rlpost.config_section import Section
+
+Low = Annotated[float, Field(gt=0, lt=1)]
+High = Annotated[float, Field(gt=0)]
+
+
+class GroupCredit(Section):
+    kind: Literal["group_mean", "leave_one_out"] = "group_mean"
+    """What is subtracted from a reward: its group's mean, or the mean of its siblings (RLOO)."""
+    scale: Literal["group_std", "batch_std", "none"] = "group_std"
+    """What the difference is divided by; ``none`` is Dr. GRPO's choice (arXiv 2503.20783)."""
+
+
+class GdpoCredit(Section):
+    kind: Literal["gdpo"]
+    """Each part of the reward is standardised by itself (arXiv 2601.05242)."""
+    weights: dict[str, float] = Field(min_length=1)
+    """Weight of each part, such as ``{ndcg: 1.0, format: 0.1}``."""
+
+
+class ClipObjective(Section):
+    kind: Literal["clip"] = "clip"
+    """PPO's clipped ratio (arXiv 1707.06347), asymmetric as in DAPO (arXiv 2503.14476)."""
+    low: Low = 0.2
+    """The ratio is kept >= 1 - low."""
+    high: High = 0.2
+    """The ratio is kept <= 1 + high."""
+    delta: float | None = Field(default=None, gt=1)
+    """Cap of the ratio itself, also for negative advantages (arXiv 2505.07291)."""
+    dual: float | None = Field(default=None, gt=1)
+    """Bound of the loss for negative advantages, in advantages (arXiv 1912.09729)."""
+
+
+class ReinforceObjective(Section):
+    kind: Literal["reinforce"]
+    """-advantage * log-probability."""
+
+
+class GspoObjective(Section):
+    kind: Literal["gspo", "gspo_token"]
+    """The geometric mean of a sequence's ratios, clipped (arXiv 2507.18071)."""
+    low: Low = 3e-4
+    """The sequence's ratio is kept >= 1 - low."""
+    high: High = 4e-4
+    """The sequence's ratio is kept <= 1 + high."""
+
+
+class CispoObjective(Section):
+    kind: Literal["cispo"]
+    """Capped weights, no token without gradient (arXiv 2506.13585)."""
+    cap: float = Field(default=5.0, gt=0)
+    """Largest weight; the weight itself, not 1 + cap."""
+
+
+class CispoBandObjective(Section):
+    kind: Literal["cispo_band"]
+    """CISPO with weights kept in [1 - low, 1 + high], as verl defines it."""
+    low: Low = 0.2
+    """Distance of the lower bound from 1."""
+    high: High = 0.2
+    """Distance of the upper bound from 1."""
+
+
+class SapoObjective(Section):
+    kind: Literal["sapo"]
+    """A sigmoid gate in place of the clip (arXiv 2511.20347)."""
+    tau_up: float = Field(default=1.0, gt=0)
+    """Temperature of the gate for positive advantages."""
+    tau_down: float = Field(default=1.05, gt=0)
+    """Temperature of the gate for the others."""
+
+
+class GmpoObjective(Section):
+    kind: Literal["gmpo"]
+    """Geometric mean of one-sidedly clipped ratios (arXiv 2507.20673)."""
+    band: float = Field(default=0.4, gt=0)
+    """Log-ratios are clipped at this distance from 0."""
+
+
+class VespoObjective(Section):
+    kind: Literal["vespo"]
+    """A smooth weight on the product of a sequence's ratios (arXiv 2602.10693)."""
+    k_up: float = Field(default=2.0, gt=0)
+    """Exponent for positive advantages."""
+    lambda_up: float = Field(default=3.0, gt=0)
+    """Decay for positive advantages."""
+    k_down: float = Field(default=3.0, gt=0)
+    """Exponent for the others."""
+    lambda_down: float = Field(default=2.0, gt=0)
+    """Decay for the others."""
+
+
+Objective = Annotated[
+    ClipObjective
+    | ReinforceObjective
+    | GspoObjective
+    | CispoObjective
+    | CispoBandObjective
+    | SapoObjective
+    | GmpoObjective
+    | VespoObjective,
+    Field(discriminator="kind"),
+]
+
+
+class Aggregation(Section):
+    kind: Literal["token_mean", "sequence_mean", "sequence_sum"] = "token_mean"
+    """Over the whole step: all tokens weigh the same; or all sequences, by their mean or sum."""
+
+
+class ConstantAggregation(Section):
+    kind: Literal["constant"]
+    """Sums of tokens over a fixed length (Dr. GRPO, arXiv 2503.20783)."""
+    length: int = Field(ge=1)
+    """Usually rollout.max_new_tokens."""
+
+
+class Correction(Section):
+    kind: Literal["truncated", "masked"]
+    """Importance weights of the policy before the step over the one that sampled: TIS or MIS."""
+    level: Literal["token", "sequence", "geometric"] = "token"
+    """One weight per token, or per sequence by the product or the geometric mean of its tokens."""
+    low: float = Field(default=0.0, ge=0)
+    """Smallest weight."""
+    high: float = Field(default=2.0, gt=0)
+    """Largest weight: larger ones are cut to it (truncated) or to 0 (masked)."""
+
+
+class KlPenalty(Section):
+    kind: Literal["k1", "k2", "k3", "k3_plus", "absolute"]
+    """Estimator of the divergence from the model before RL; ``k3_plus`` has k2's gradient."""
+    coefficient: float = Field(gt=0)
+    """Weight in the loss, in nats."""
+    bias_correction: bool = False
+    """Times the ratio to the sampling policy (DeepSeek-V3.2, arXiv 2512.02556)."""
+
+
+class AlgorithmConfig(Section):
+    credit: Annotated[GroupCredit | GdpoCredit, Field(discriminator="kind")] = GroupCredit()
+    objective: Objective = ClipObjective()
+    aggregation: Annotated[Aggregation | ConstantAggregation, Field(discriminator="kind")] = (
+        Aggregation()
+    )
+    correction: Correction | None = None
+    """Weights against the mismatch between sampler and learner; none by default."""
+    kl: KlPenalty | None = None
+    """Penalty for leaving the model before RL; none by default."""
