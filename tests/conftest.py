@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,15 @@ def cuda() -> bool:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the random tiny model; read only."""
     return tiny_model_dir(tmp_path_factory.mktemp("tiny-model"))
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """One small Ray for all tests of actors."""
+    import ray
+
+    from workers.cluster import start_local
+
+    start_local(num_cpus=4)
+    yield
+    ray.shutdown()

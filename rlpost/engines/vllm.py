@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from rlpost.adapters import Adapter, read_adapter
 from rlpost.engines.requests import check_request, completion
+from rlpost.engines.vllm_start import scannable_modules
 from rlpost.engines.vllm_weights import replace_weights
 from rlpost.errors import EngineError, UserError, boundary
 from rlpost.merge import merged
@@ -97,7 +98,7 @@ class VllmEngine:
                 "max_loras": max_loras,
                 "max_lora_rank": _servable_rank(max_lora_rank),
             }
-        with boundary(EngineError, f"starting vLLM with {model_path}"):
+        with boundary(EngineError, f"starting vLLM with {model_path}"), scannable_modules():
             self._llm = self._llm_class(
                 model=str(resolve(model_path)),
                 dtype=dtype,

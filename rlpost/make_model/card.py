@@ -65,10 +65,10 @@ PSF-2.0 and the packages' own open-source licences |
 
 No query and no judgement of a test or development split was used; passages of the whole corpora of
 qed_nq, wikicar_sample and medquad serve as distractors. Modules belong to a split of `pydoc` by a
-hash of their name, so its test split stays unseen on any machine. The weights are under Apache-2.0; the texts are not
-part of this package. Attribution: Wikipedia contributors; QED (Lamm et al., 2020, arXiv
-2009.06354); TREC CAR (Dietz et al.); MedQuAD (Ben Abacha and Demner-Fushman, 2019); the authors of
-CPython and of the packages read.
+hash of their name, so its test split stays unseen on any machine. The weights are under
+Apache-2.0; the texts are not part of this package. Attribution: Wikipedia contributors; QED (Lamm
+et al., 2020, arXiv 2009.06354); TREC CAR (Dietz et al.); MedQuAD (Ben Abacha and Demner-Fushman,
+2019); the authors of CPython and of the packages read.
 """
 ROWS = 10
 

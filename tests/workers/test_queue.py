@@ -124,5 +124,5 @@ def test_the_client_carries_groups_errors_and_deadlines() -> None:
     ray.kill(queue.actor)
     start = time.monotonic()
     with pytest.raises(QueueDiedError, match="the queue's process died"):
-        queue.stats()
-    assert time.monotonic() - start < 20
+        while time.monotonic() - start < 20:  # a kill takes effect a moment later
+            queue.stats()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -29,6 +30,7 @@ SYNCS = tuple(sync for sync in get_args(Sync) if sync != "auto")
 
 @pytest.fixture(scope="module", params=SYNCS)
 def engine(request: pytest.FixtureRequest, tiny_model: Path) -> Iterator[VllmEngine]:
+    importlib.import_module("llvmlite.binding")  # loaded first, it used to end vLLM's start
     engine = VllmEngine(tiny_model, max_length=256, kv_cache_mb=64, sync=request.param)
     yield engine
     engine.close()
