@@ -104,6 +104,13 @@ def remote_queue(*, groups: int, wait_s: float) -> QueueClient:
     return start_queue(bounded, wait_s=wait_s, snapshot=None)
 
 
+def ask_for(seconds: float, queue: QueueClient) -> None:
+    """Go on asking: a kill takes effect a moment later."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        queue.stats()
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
 def test_the_client_carries_groups_errors_and_deadlines() -> None:
@@ -122,7 +129,5 @@ def test_the_client_carries_groups_errors_and_deadlines() -> None:
         queue.ack(lent.id)
     assert queue.stats().counts.trained == 2
     ray.kill(queue.actor)
-    start = time.monotonic()
     with pytest.raises(QueueDiedError, match="the queue's process died"):
-        while time.monotonic() - start < 20:  # a kill takes effect a moment later
-            queue.stats()
+        ask_for(20, queue)
