@@ -23,6 +23,8 @@ Dtype = Literal["float32", "bfloat16"]
 
 ASSETS = Path(__file__).parent / "assets"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+PLAIN_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
+"""Classes whose behaviour is all in tokenizer.json."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
 
@@ -66,8 +68,6 @@ def _download(hub_id: str) -> Path:
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer of a model. Raises UserError when it or its chat template is missing."""
-    from transformers import AutoTokenizer
-
     folder = resolve(path)
     # Some tokenizer classes load "successfully", and empty, from a folder without their files.
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -75,13 +75,26 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
             f"{path} has no tokenizer ({' or '.join(TOKENIZER_FILES)}): save one into the folder "
             "with tokenizer.save_pretrained"
         )
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
+    tokenizer: PreTrainedTokenizerBase = _tokenizer_class(folder).from_pretrained(folder)
     if not tokenizer.chat_template:
         raise UserError(
             f"the tokenizer of {path} has no chat template: set tokenizer.chat_template and save "
             "it again, or use the chat version of the model"
         )
     return tokenizer
+
+
+def _tokenizer_class(folder: Path) -> Any:
+    """The class to load with: AutoTokenizer imports torch and every model, which takes seconds."""
+    config = folder / "tokenizer_config.json"
+    named = json.loads(config.read_text()).get("tokenizer_class") if config.is_file() else None
+    if named in PLAIN_TOKENIZERS and (folder / "tokenizer.json").is_file():
+        from transformers import PreTrainedTokenizerFast
+
+        return PreTrainedTokenizerFast
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer
 
 
 def load_base(path: str | Path, dtype: Dtype) -> PreTrainedModel:
