@@ -45,7 +45,7 @@ class Tokenizer(Protocol):
     """The part of a fast Hugging Face tokenizer that cutting needs."""
 
     def __call__(
-        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
+        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool, verbose: bool
     ) -> Mapping[str, Any]: ...
 
 
@@ -58,9 +58,11 @@ def cut(text: str, tokenizer: Tokenizer, max_tokens: int) -> str:
         raise ValueError(f"max_tokens must be >= 1, got {max_tokens}")
     keep = max_tokens
     while True:
-        offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)[
-            "offset_mapping"
-        ]
+        # Quiet: that a text is longer than the model's context is why it is cut.
+        encoded = tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        offsets = encoded["offset_mapping"]
         if len(offsets) <= max_tokens:
             return text
         # A prefix may tokenize into more tokens than it had inside the whole: then keep fewer.

@@ -122,7 +122,7 @@ class Characters:
     """A tokenizer of one token per character, two for a capital that ends the text."""
 
     def __call__(
-        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool
+        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool, verbose: bool
     ) -> dict[str, list[tuple[int, int]]]:
         assert not add_special_tokens
         assert return_offsets_mapping
