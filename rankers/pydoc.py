@@ -9,7 +9,6 @@ import ast
 import hashlib
 import inspect
 import json
-import os
 import re
 import sys
 import sysconfig
@@ -20,6 +19,8 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
+
+from rankers.cache import default_cache_dir
 
 Split = Literal["train", "dev", "test"]
 
@@ -79,7 +80,7 @@ def load_entries(split: Split, *, cache_dir: Path | None = None) -> list[Entry]:
     """
     if split not in SPLITS:
         raise ValueError(f"pydoc has no split {split!r}: use one of {', '.join(SPLITS)}")
-    folder = (cache_dir or _default_cache_dir()) / "pydoc" / _cache_key()
+    folder = (cache_dir or default_cache_dir()) / "pydoc" / _cache_key()
     path = folder / f"{split}.jsonl"
     if not path.is_file():
         for name, entries in _extract().items():
@@ -174,11 +175,6 @@ def _docstrings(node: ast.AST, prefix: str) -> Iterator[tuple[str, str]]:
             yield prefix + child.name, docstring
         if isinstance(child, ast.ClassDef):
             yield from _docstrings(child, prefix + child.name + ".")
-
-
-def _default_cache_dir() -> Path:
-    base = os.environ.get("RLPOST_CACHE")
-    return Path(base) if base else Path.home() / ".cache" / "rlpost"
 
 
 def _cache_key() -> str:
