@@ -13,6 +13,7 @@ from rlpost.config_algorithm import AlgorithmConfig
 from rlpost.config_rules import RULES
 from rlpost.config_section import Section
 from rlpost.config_source import explain, merge_overrides, read_yaml
+from rlpost.config_task import RerankTask, Task
 from rlpost.errors import UserError
 
 
@@ -60,23 +61,6 @@ class DataConfig(Section):
     first_stage: Literal["bm25", "bm25s"] = "bm25"
     """``bm25`` is Lucene through Pyserini; ``bm25s`` needs no Java and is another
     implementation."""
-
-
-class RerankTask(Section):
-    kind: Literal["rerank"] = "rerank"
-    """The policy orders the candidates of a query."""
-    candidates: int = Field(default=5, ge=2, le=100)
-    """First-stage candidates in one prompt, shuffled by the seed."""
-    template: Literal["compact", "rank_zephyr", "rankgpt"] = "compact"
-    """Wording of the prompt; ``compact`` suits small models, the others general ones."""
-    passage_tokens: int = Field(default=32, ge=4)
-    """A longer passage is cut, never the template."""
-    query_tokens: int = Field(default=32, ge=4)
-    """A longer query is cut."""
-    measure_depth: int = Field(default=10, ge=1)
-    """The reward is nDCG at this depth of the produced order."""
-    format_weight: float = Field(default=0.1, ge=0, le=1)
-    """Reward = (1 - w) * nDCG + w * (the answer is one complete, well-formed ranking)."""
 
 
 class RolloutConfig(Section):
@@ -165,7 +149,7 @@ class RunConfig(Section):
     """Prompts per step."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
-    task: RerankTask = RerankTask()
+    task: Task = RerankTask()
     rollout: RolloutConfig = RolloutConfig()
     algorithm: AlgorithmConfig = AlgorithmConfig()
     learner: LearnerConfig = LearnerConfig()

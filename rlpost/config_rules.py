@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from rlpost.config_task import RerankTask
+
 if TYPE_CHECKING:
     from rlpost.config import RunConfig
 
@@ -29,6 +31,8 @@ def sample_fits_batch(cfg: RunConfig) -> str | None:
 
 def passages_fit_prompt(cfg: RunConfig) -> str | None:
     task = cfg.task
+    if not isinstance(task, RerankTask):
+        return None
     passages = task.candidates * task.passage_tokens + task.query_tokens
     if passages <= cfg.longest_prompt:
         return None

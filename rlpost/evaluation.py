@@ -9,11 +9,10 @@ from pathlib import Path
 from rankers.measures import Evaluation, evaluate
 from rankers.significance import compare
 from rankers.trec import read_run, write_run
-from rankers.types import Run, ScoredDoc
-from rlpost.prepare import HeldOut
+from rankers.types import Run
 from rlpost.summary import Delta
-from rlpost.tasks.rerank import candidates_of, ranked
-from rlpost.types import Completion, Prompt, Sampling
+from rlpost.tasks.task import HeldOut
+from rlpost.types import Completion, Sampling
 
 FOLDER = "eval"
 PROMPTS_PER_CALL = 64
@@ -24,11 +23,11 @@ def greedy(max_tokens: int) -> Sampling:
     return Sampling(temperature=0.0, max_tokens=max_tokens)
 
 
-def run_of(prompts_P: Sequence[Prompt], completions_P_1: Sequence[Sequence[Completion]]) -> Run:
+def run_of(held_out: HeldOut, completions_P_1: Sequence[Sequence[Completion]]) -> Run:
     """The rankings that one completion per prompt stands for."""
     return {
-        prompt.id: ranked(prompt, completions[0])
-        for prompt, completions in zip(prompts_P, completions_P_1, strict=True)
+        prompt.id: held_out.rank(prompt, completions[0])
+        for prompt, completions in zip(held_out.prompts, completions_P_1, strict=True)
     }
 
 
@@ -57,7 +56,7 @@ def saved_run(run_dir: Path, name: str) -> Run | None:
 
 
 def measure(run: Run, held_out: HeldOut, measures: Sequence[str]) -> Evaluation:
-    """The measures over all held-out queries; a query without candidates counts 0."""
+    """The measures over all held-out queries; a query without a prompt counts 0."""
     return evaluate(run, held_out.qrels, measures)
 
 
@@ -72,10 +71,8 @@ def compared(
 ) -> Comparison:
     """Means of both runs and their paired difference with its bootstrap interval."""
     first, second = measure(before, held_out, measures), measure(after, held_out, measures)
-    shown = {prompt.id: _as_shown(prompt) for prompt in held_out.prompts}
     baselines = {
-        "first stage": measure(held_out.first_stage, held_out, measures).mean,
-        "shuffled": measure(shown, held_out, measures).mean,
+        name: measure(run, held_out, measures).mean for name, run in held_out.baselines.items()
     }
     delta = {}
     for name in measures:
@@ -84,8 +81,3 @@ def compared(
         )
         delta[name] = Delta(mean=found.mean, ci95=found.ci95, p=found.p)
     return Comparison(before=first.mean, after=second.mean, delta=delta, baselines=baselines)
-
-
-def _as_shown(prompt: Prompt) -> list[ScoredDoc]:
-    doc_ids = candidates_of(prompt).doc_ids
-    return [ScoredDoc(doc_id, -float(rank)) for rank, doc_id in enumerate(doc_ids)]

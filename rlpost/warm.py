@@ -15,8 +15,7 @@ from rlpost.config import RunConfig
 from rlpost.errors import TrainingError
 from rlpost.make_model.example import Example
 from rlpost.models import resolve
-from rlpost.prepare import Prepared
-from rlpost.tasks.rerank import teacher_answer
+from rlpost.tasks.task import Prepared
 
 FORMAT = 1  # part of the cache key: raise it when what is cached changes
 
@@ -30,7 +29,7 @@ def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], Non
     warm = cfg.model.warm_start
     if warm.steps == 0:
         return base
-    examples = first_stage_examples(prepared, count=warm.steps * warm.batch_size)
+    examples = examples_of(prepared, count=warm.steps * warm.batch_size)
     settings = (FORMAT, cfg.seed, warm.model_dump_json())
     texts = ((e.prompt_ids, e.answer) for e in examples)
     target = default_cache_dir() / "warm-start" / content_key([*settings, *_stamp(base), *texts])
@@ -42,12 +41,11 @@ def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], Non
     return target
 
 
-def first_stage_examples(prepared: Prepared, *, count: int) -> list[Example]:
-    """The first ``count`` training prompts, each with the first stage's order as the answer."""
+def examples_of(prepared: Prepared, *, count: int) -> list[Example]:
+    """The first ``count`` training prompts, each with the answer that the task would imitate."""
     prompts = (prepared.source.prompt(index) for index in range(count))
     return [
-        Example(prompt_ids=prompt.token_ids, answer=teacher_answer(prepared.writer, prompt))
-        for prompt in prompts
+        Example(prompt_ids=prompt.token_ids, answer=prepared.imitate(prompt)) for prompt in prompts
     ]
 
 

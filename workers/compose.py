@@ -15,8 +15,7 @@ from rlpost.lora import LoraSettings
 from rlpost.models import load_tokenizer
 from rlpost.optim import OptimSettings
 from rlpost.ports import Engine, Learner
-from rlpost.prepare import Prepared
-from rlpost.tasks.rerank import RerankReward, teacher_answer
+from rlpost.tasks.task import Prepared
 from rlpost.types import Sampling
 from workers.spec import CanarySpec, CheckpointPlan, Resources, RunSpec, Streaming
 
@@ -31,9 +30,7 @@ def run_spec(cfg: RunConfig, *, prepared: Prepared, model_path: Path, run_dir: P
         plan=plan(cfg, run_dir),
         source=prepared.source,
         engine=ENGINES[cfg.rollout.engine](cfg, str(model_path)),
-        reward=partial(
-            RerankReward, depth=cfg.task.measure_depth, format_weight=cfg.task.format_weight
-        ),
+        reward=prepared.reward,
         learner=learner_factory(cfg, str(model_path)),
         checkpoints=CheckpointPlan(
             run_dir=run_dir, every=cfg.checkpoint.every, keep=cfg.checkpoint.keep
@@ -131,9 +128,9 @@ def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
 
 
 def canary(cfg: RunConfig, prepared: Prepared, model_path: Path) -> CanarySpec:
-    """The first training prompt with the first stage's answer."""
+    """The first training prompt with the answer that the task would imitate."""
     prompt = prepared.source.prompt(0)
-    answer = teacher_answer(prepared.writer, prompt)
+    answer = prepared.imitate(prompt)
     tokenizer = load_tokenizer(model_path)
     return CanarySpec(
         prompt_ids=prompt.token_ids,

@@ -25,10 +25,11 @@ from rlpost.evaluation import (
 )
 from rlpost.loop import StepRecord
 from rlpost.memory import PeakMemory
-from rlpost.prepare import HeldOut, prepare
+from rlpost.prepare import prepare
 from rlpost.report import write_report
 from rlpost.rundir import CONFIG, RunDir, check_run
 from rlpost.summary import Summary
+from rlpost.tasks.task import HeldOut
 from rlpost.warm import warmed_model
 from workers.compose import run_spec
 from workers.driver import Driver, open_run
@@ -164,7 +165,7 @@ def measured(run: Launch, driver: Driver, held_out: HeldOut, name: str) -> Run:
         sampling=greedy(run.cfg.rollout.max_new_tokens),
         prompts_per_call=PROMPTS_PER_CALL,
     )
-    ranking = run_of(held_out.prompts, completions_P_1)
+    ranking = run_of(held_out, completions_P_1)
     save_run(run.run_dir.path, name, ranking)
     means = measure(ranking, held_out, run.cfg.evaluation.measures).mean
     run.display.note(f"{name} RL: " + ", ".join(f"{m} {v:.4f}" for m, v in means.items()))

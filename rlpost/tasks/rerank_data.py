@@ -1,0 +1,108 @@
+"""Config -> task `rerank`: collection, first stage, prompts, and the queries to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from rankers import lucene
+from rankers.datasets import load_collection
+from rankers.first_stage import Engine as FirstStage
+from rankers.first_stage import bm25_run
+from rankers.types import Collection, ScoredDoc
+from rlpost.config import RunConfig
+from rlpost.config_task import RerankTask
+from rlpost.errors import UserError
+from rlpost.models import context_length, load_tokenizer, render
+from rlpost.tasks.rerank import (
+    Format,
+    RerankReward,
+    TrainingPrompts,
+    Writer,
+    candidates_of,
+    evaluation_prompts,
+    held_out_queries,
+    ranked,
+    teacher_answer,
+)
+from rlpost.tasks.task import HeldOut, Prepared
+from rlpost.types import Prompt
+
+FIRST_STAGES: dict[str, FirstStage] = {"bm25": "lucene", "bm25s": "bm25s"}
+
+
+def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
+    """See ``rlpost.prepare.prepare``."""
+    task = cfg.task
+    assert isinstance(task, RerankTask)
+    if cfg.data.first_stage == "bm25":
+        lucene.require()
+    tokenizer = load_tokenizer(cfg.model.path)
+    context_length(cfg.model.path, cfg.model.max_length)
+    shape = Format(
+        num_candidates=task.candidates,
+        template=task.template,
+        passage_tokens=task.passage_tokens,
+        query_tokens=task.query_tokens,
+        longest_prompt=cfg.longest_prompt,
+    )
+
+    def writer_of(split: str) -> Writer:
+        say(f"loading {cfg.data.path} ({split})")
+        collection = load_collection(cfg.data.path, split)
+        say(f"first stage {cfg.data.first_stage} over {len(collection.queries)} {split} queries")
+        engine = FIRST_STAGES[cfg.data.first_stage]
+        return Writer(
+            collection=collection,
+            run=bm25_run(collection, depth=task.candidates, engine=engine),
+            shape=shape,
+            tokenizer=tokenizer,
+            render=partial(render, tokenizer),
+        )
+
+    training = writer_of(cfg.data.train_split)
+    measured = writer_of(cfg.data.eval_split)
+    refuse_overlap(training.collection, measured.collection)
+    return Prepared(
+        source=TrainingPrompts(training, seed=cfg.seed),
+        reward=partial(RerankReward, depth=task.measure_depth, format_weight=task.format_weight),
+        imitate=partial(teacher_answer, training),
+        held_out=held_out(measured, cfg),
+    )
+
+
+def refuse_overlap(training: Collection, measured: Collection) -> None:
+    """UserError when a query would be both trained on and measured on."""
+    shared = sorted(set(training.queries) & set(measured.queries))
+    if shared:
+        raise UserError(
+            f"{len(shared)} queries, such as {shared[0]!r}, are in both the training and the "
+            "evaluation split: a gain on them would mean nothing; choose another data.eval_split"
+        )
+
+
+def held_out(writer: Writer, cfg: RunConfig) -> HeldOut:
+    """The queries to measure on, the same for every run with the same data and seed."""
+    collection = writer.collection
+    query_ids = held_out_queries(collection, limit=cfg.data.eval_queries, seed=cfg.seed)
+    prompts = evaluation_prompts(writer, query_ids, seed=cfg.seed)
+    if not prompts:
+        raise UserError(
+            f"none of the {len(query_ids)} queries of split {cfg.data.eval_split!r} has a "
+            "candidate from the first stage: check that queries and corpus belong together"
+        )
+    return HeldOut(
+        prompts=prompts,
+        rank=ranked,
+        qrels={query_id: collection.qrels[query_id] for query_id in query_ids},
+        baselines={
+            "first stage": {prompt.id: writer.run[prompt.id] for prompt in prompts},
+            "shuffled": {prompt.id: _as_shown(prompt) for prompt in prompts},
+        },
+        name=collection.name,
+    )
+
+
+def _as_shown(prompt: Prompt) -> list[ScoredDoc]:
+    doc_ids = candidates_of(prompt).doc_ids
+    return [ScoredDoc(doc_id, -float(rank)) for rank, doc_id in enumerate(doc_ids)]
