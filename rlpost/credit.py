@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from rlpost import advantages
-from rlpost.types import Group, Rollout, Sample
+from rlpost import advantages, rank_credit
+from rlpost.errors import UserError
+from rlpost.types import Group, ListScore, Rollout, Sample
 
 Credit = Callable[[Sequence[Group]], list[Sample]]
 
@@ -40,10 +41,37 @@ def gdpo(groups: Sequence[Group], *, weights: Mapping[str, float]) -> list[Sampl
     return per_sequence(groups, advantages.gdpo(parts_P_G_K, weights_K=tuple(weights.values())))
 
 
+def rank(
+    groups: Sequence[Group],
+    *,
+    decay: rank_credit.Decay = "exp_inf",
+    gamma: float = 2.0,
+    scale: rank_credit.Scale = "group_std",
+    length_bonus: float = 0.1,
+) -> list[Sample]:
+    """Rank-GRPO: see ``rank_credit``. UserError when the completions are no lists."""
+    return [
+        _sample(group, rollout, advantages_T)
+        for group in groups
+        for rollout, advantages_T in zip(
+            group.rollouts,
+            rank_credit.token_advantages(
+                [_places(group, rollout) for rollout in group.rollouts],
+                decay=decay,
+                gamma=gamma,
+                scale=scale,
+                length_bonus=length_bonus,
+            ),
+            strict=True,
+        )
+    ]
+
+
 CREDIT: dict[str, Callable[..., list[Sample]]] = {
     "group_mean": group_mean,
     "leave_one_out": leave_one_out,
     "gdpo": gdpo,
+    "rank": rank,
 }
 
 
@@ -52,20 +80,30 @@ def per_sequence(
 ) -> list[Sample]:
     """Samples in group order, every token of a completion with the completion's advantage."""
     return [
-        _sample(group, rollout, float(advantage))
+        _sample(group, rollout, (float(advantage),) * len(rollout.completion.token_ids))
         for group, advantages_G in zip(groups, advantages_P_G, strict=True)
         for rollout, advantage in zip(group.rollouts, advantages_G, strict=True)
     ]
 
 
-def _sample(group: Group, rollout: Rollout, advantage: float) -> Sample:
-    completion = rollout.completion
+def _sample(group: Group, rollout: Rollout, advantages_T: tuple[float, ...]) -> Sample:
+    completion, places = rollout.completion, rollout.score.places
     return Sample(
         prompt_ids=group.ticket.prompt.token_ids,
         completion_ids=completion.token_ids,
         logprobs_T=completion.logprobs_T,
-        advantages_T=(advantage,) * len(completion.token_ids),
+        advantages_T=advantages_T,
+        segments_R=() if places is None else rank_credit.ratio_lengths(places.segments),
     )
+
+
+def _places(group: Group, rollout: Rollout) -> ListScore:
+    if rollout.score.places is None:
+        raise UserError(
+            f"algorithm.credit is 'rank' but the answers to prompt {group.ticket.prompt.id!r} are "
+            "no lists: use a task that writes lists, such as recommend, or another credit"
+        )
+    return rollout.score.places
 
 
 def advantages_of(groups: Sequence[Group], choice: Mapping[str, Any]) -> list[list[float]]:

@@ -84,12 +84,37 @@ class Completion:
     """Decoded without special tokens of the chat template."""
 
 
+class Segment(NamedTuple):
+    """A run of completion tokens that shares its credit and its importance ratio."""
+
+    length: int
+    """Tokens; at least one."""
+    rank: int | None
+    """Which place of the list these tokens fill, 0 for the first; None for any other text."""
+    sign: int = 0
+    """+1 what makes the list as long as asked, -1 what makes it shorter or longer, 0 neither."""
+    joins: bool = False
+    """Shares the importance ratio of the segment before it, not its credit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListScore:
+    """What a completion that is a list earned at each place, and which tokens filled it."""
+
+    gains_K: tuple[float, ...]
+    """Relevance of the item at each of the K places asked for; 0 where there is none."""
+    segments: tuple[Segment, ...]
+    """Side by side; they cover the completion's tokens."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """The reward of one completion and the parts it is made of."""
 
     total: float
     parts: Mapping[str, float] = field(default_factory=dict)
+    places: ListScore | None = None
+    """For tasks whose answers are lists: what credit per rank is made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +162,9 @@ class Sample:
     """Behaviour log-probabilities, from the engine that sampled."""
     advantages_T: tuple[float, ...]
     """Credit of each completion token; equal along the sequence for sequence-level credit."""
+    segments_R: tuple[int, ...] = ()
+    """Lengths of the runs of tokens that share an importance ratio under ``rank_grpo``; they cover
+    the completion. Empty: one run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
