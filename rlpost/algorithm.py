@@ -6,7 +6,7 @@ Two optional parts go with them: an off-policy correction and a KL penalty to th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,9 +15,11 @@ from torch import Tensor
 from rlpost.aggregation import AGGREGATIONS, Aggregation, Totals, weighted_sum
 from rlpost.correction import CORRECTIONS, Correction
 from rlpost.credit import CREDIT, Credit
-from rlpost.errors import UserError
+from rlpost.errors import CheckpointError, UserError
 from rlpost.kl import PENALTIES, Penalty
-from rlpost.losses import OBJECTIVES, Objective, SampledTokens
+from rlpost.losses import OBJECTIVES, Objective
+from rlpost.proximal import Asks, Seen, Shaping
+from rlpost.sampled import SampledTokens
 
 Result = TypeVar("Result")
 Choice = str | Mapping[str, Any]
@@ -43,6 +45,48 @@ class Algorithm:
     correction: Correction | None = None
     """With one, the objective's ratio is against the policy before the step (decoupled PPO)."""
     kl: Penalty | None = None
+    shaping: Shaping | None = None
+    """Changes advantages by what the weights before the step make of the samples."""
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether samples without credit matter too."""
+        return self.kl is not None or self.shaping is not None
+
+    @property
+    def asks(self) -> Asks:
+        """What must be known of the samples before the first update."""
+        return Asks(
+            proximal=self.correction is not None,
+            reference=self.kl is not None,
+            observer=self.shaping,
+        )
+
+    def state(self) -> dict[str, dict[str, float]]:
+        """What its parts must remember across a restart."""
+        return {name: part.state() for name, part in self._remembering().items()}
+
+    def restore(self, state: Mapping[str, Mapping[str, float]]) -> None:
+        """Continue from ``state``; CheckpointError when it is another algorithm's."""
+        parts = self._remembering()
+        if parts.keys() != state.keys():
+            raise CheckpointError(
+                f"the checkpoint remembers {sorted(state)} of its algorithm, this one has "
+                f"{sorted(parts)}: resume with the algorithm it was saved with"
+            )
+        for name, part in parts.items():
+            part.restore(state[name])
+
+    def _remembering(self) -> dict[str, Shaping]:
+        return {} if self.shaping is None else {"shaping": self.shaping}
+
+    def prepare(self, tokens: SampledTokens, seen: Seen) -> SampledTokens:
+        """The step's tokens with what was seen of them and the weights that follow from it."""
+        tokens = replace(tokens, reference_T=seen.reference_T)
+        if self.correction is None or seen.proximal_T is None:
+            return tokens
+        weights_T = self.correction(seen.proximal_T, tokens.behaviour_T, tokens.lengths_S)
+        return replace(tokens, old_T=seen.proximal_T, weights_T=weights_T)
 
     def loss(self, logprobs_T: Tensor, sampled: SampledTokens, totals: Totals) -> Loss:
         """The objective times the correction, plus the uncorrected penalty, aggregated."""

@@ -9,14 +9,14 @@ tokens are listed for the loss, so nothing needs a mask.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from rlpost.errors import UserError
-from rlpost.losses import SampledTokens
+from rlpost.sampled import SampledTokens
 from rlpost.types import Sample
 
 
@@ -44,10 +44,10 @@ class TokenBatch:
     """Position in the row whose output predicts completion token t: the one before it."""
     targets_T: Tensor
     """The completion tokens."""
-    behaviour_T: Tensor
-    """Log-probabilities that the engine reported (float32)."""
     sampled: SampledTokens
     """What the objective gets; as packed, its old policy is the behaviour policy."""
+    indices: tuple[int, ...] = ()
+    """Place of each of the S sequences in the samples that ``batches`` was given."""
 
 
 def pack(lengths: Sequence[int], *, budget: int) -> list[list[int]]:
@@ -80,23 +80,30 @@ def batches(
     ``share_prompts`` computes a prompt once for all of its completions in a micro-batch. Raises
     UserError for a sample over the budget.
     """
-    trained = [sample for sample in samples if sample.completion_ids]
-    if share_prompts:
-        siblings: dict[tuple[int, ...], list[Sample]] = {}
-        for sample in trained:
-            siblings.setdefault(sample.prompt_ids, []).append(sample)
-        groups = [b for group in siblings.values() for b in _blocks(group, budget=budget)]
-    else:
-        groups = [b for sample in trained for b in _blocks([sample], budget=budget)]
-    bins = pack([block_of(group).length for group in groups], budget=budget)
-    return [collate([groups[i] for i in indices], device=device) for indices in bins]
+    families: dict[object, list[int]] = {}
+    for index, sample in enumerate(samples):
+        if sample.completion_ids:
+            families.setdefault(sample.prompt_ids if share_prompts else index, []).append(index)
+    blocks = [b for family in families.values() for b in _blocks(samples, family, budget=budget)]
+    lengths = [block_of([samples[i] for i in block]).length for block in blocks]
+    packed = [[blocks[b] for b in chosen] for chosen in pack(lengths, budget=budget)]
+    return [
+        replace(
+            collate([[samples[i] for i in block] for block in row], device=device),
+            indices=tuple(i for block in row for i in block),
+        )
+        for row in packed
+    ]
 
 
-def _blocks(siblings: Sequence[Sample], *, budget: int) -> Iterator[list[Sample]]:
-    """Siblings in order, cut into blocks of at most ``budget`` tokens."""
-    block: list[Sample] = []
+def _blocks(
+    samples: Sequence[Sample], family: Sequence[int], *, budget: int
+) -> Iterator[list[int]]:
+    """A family of siblings in order, cut into blocks of at most ``budget`` tokens."""
+    block: list[int] = []
     room = 0
-    for sample in siblings:
+    for index in family:
+        sample = samples[index]
         if num_tokens(sample) > budget:
             raise UserError(
                 f"a sample has {num_tokens(sample)} tokens but learner.tokens_per_batch is "
@@ -107,7 +114,7 @@ def _blocks(siblings: Sequence[Sample], *, budget: int) -> Iterator[list[Sample]
             block = []
         if not block:
             room = budget - len(sample.prompt_ids)
-        block.append(sample)
+        block.append(index)
         room -= len(sample.completion_ids)
     if block:
         yield block
@@ -147,20 +154,11 @@ def collate(
     def integers(values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=device)
 
-    def floats(rows: Sequence[Sequence[float]]) -> Tensor:
-        return torch.tensor([x for row in rows for x in row], dtype=torch.float32, device=device)
-
-    behaviour_T = floats([s.logprobs_T for s in samples])
     return TokenBatch(
         input_ids_L=integers(row),
         position_ids_L=integers(positions),
         blocks=blocks,
         sources_T=integers(sources),
         targets_T=integers([t for s in samples for t in s.completion_ids]),
-        behaviour_T=behaviour_T,
-        sampled=SampledTokens(
-            old_T=behaviour_T,
-            advantages_T=floats([s.advantages_T for s in samples]),
-            lengths_S=integers([len(s.completion_ids) for s in samples]),
-        ),
+        sampled=SampledTokens.of(samples, device=device),
     )

@@ -13,7 +13,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlpost.losses import SampledTokens, log_ratio
+from rlpost.losses import log_ratio
+from rlpost.sampled import SampledTokens
 
 Estimator = Callable[[Tensor, Tensor], Tensor]
 """(logprobs_T, reference_T) -> nats per token."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
+from torch import Tensor
 from torch.nn import Parameter
 
 from rlpost.aggregation import Totals
@@ -19,7 +20,9 @@ from rlpost.lora import set_dropout
 from rlpost.metrics import fold, group_metrics
 from rlpost.optim import OptimSettings, adamw, learning_rate
 from rlpost.policy import CausalLM, PackedPolicy
+from rlpost.proximal import look
 from rlpost.publish import publish_adapter
+from rlpost.sampled import SampledTokens
 from rlpost.token_stats import TokenStats
 from rlpost.training_state import load_state, save_state
 from rlpost.types import Group, PolicyRef, Sample
@@ -93,66 +96,92 @@ class TorchLearner:
         """
         ordered = sorted(groups, key=lambda group: group.ticket.index)
         samples = self._algorithm.credit(ordered)
-        parts = [self._prepare(part) for part in self._parts(samples)]
+        parts, seen_metrics = self._prepare(samples)
         reports = [self._update(part) for _ in range(self._epochs) for part in parts]
         self._version += 1
         return {
             **group_metrics(ordered),
+            **seen_metrics,
             **fold(reports),
             "tokens/step": float(sum(num_tokens(sample) for sample in samples)),
             "tokens/completion": float(sum(len(sample.completion_ids) for sample in samples)),
         }
 
-    def _parts(self, samples: Sequence[Sample]) -> Iterator[Sequence[Sample]]:
+    def _prepare(self, samples: Sequence[Sample]) -> tuple[list[_Part], Mapping[str, float]]:
+        """Look at the samples with the weights as they are, then pack them for each update."""
+        algorithm = self._algorithm
+        # Without credit a sample adds nothing to the gradient of the objective: its tokens count
+        # in the denominators only.
+        learned = [i for i, s in enumerate(samples) if algorithm.needs_all or any(s.advantages_T)]
+        chosen = [samples[i] for i in learned]
+        seen = look(
+            self._policy,
+            chosen,
+            asks=algorithm.asks,
+            reference=self._model.disable_adapter,
+            tokens_per_batch=self._tokens_per_batch,
+            temperature=self._temperature,
+        )
+        metrics: Mapping[str, float] = {}
+        if algorithm.shaping is not None:
+            chosen, metrics = algorithm.shaping.shape(chosen)
+        tokens = SampledTokens.of(chosen, device=self._policy.device)
+        self._refuse_non_finite(tokens.behaviour_T)
+        tokens = algorithm.prepare(tokens, seen)
         size = math.ceil(len(samples) / self._minibatches)
+        parts = []
         for start in range(0, len(samples), size):
-            yield samples[start : start + size]
+            lengths = [len(s.completion_ids) for s in samples[start : start + size]]
+            members = [k for k, i in enumerate(learned) if start <= i < start + size]
+            parts.append(_Part(Totals.of(lengths), self._packed(chosen, tokens, members)))
+        return parts, metrics
 
-    def _prepare(self, samples: Sequence[Sample]) -> _Part:
-        """Pack ``samples`` and look at them with the weights as they are before the step."""
-        totals = Totals.of(len(sample.completion_ids) for sample in samples)
-        trained = samples
-        if self._algorithm.kl is None:
-            # Without credit a sample adds exactly nothing to the gradient; totals still count it.
-            trained = [sample for sample in samples if any(sample.advantages_T)] or samples
-        packed = batches(trained, budget=self._tokens_per_batch, device=self._policy.device)
-        return _Part(totals, tuple(self._with_other_policies(batch) for batch in packed))
+    def _packed(
+        self, samples: Sequence[Sample], tokens: SampledTokens, members: Sequence[int]
+    ) -> tuple[TokenBatch, ...]:
+        """The samples at ``members`` in micro-batches, with what is known of their tokens."""
+        packed = batches(
+            [samples[k] for k in members],
+            budget=self._tokens_per_batch,
+            device=self._policy.device,
+        )
+        return tuple(
+            replace(batch, sampled=tokens.take([members[j] for j in batch.indices]))
+            for batch in packed
+        )
 
-    @torch.no_grad()
-    def _with_other_policies(self, batch: TokenBatch) -> TokenBatch:
-        """Add what the algorithm needs of the proximal and of the reference policy."""
-        behaviour_T, sampled = batch.behaviour_T, batch.sampled
-        if not behaviour_T.isfinite().all():
+    def _refuse_non_finite(self, behaviour_T: Tensor) -> None:
+        broken_T = behaviour_T[~behaviour_T.isfinite()]
+        if len(broken_T):
             raise TrainingError(
                 f"step {self._version + 1}: the engine reported a log-probability of "
-                f"{float(behaviour_T[~behaviour_T.isfinite()][0])}; the weights are unchanged"
+                f"{float(broken_T[0])}; the weights are unchanged"
             )
-        if self._algorithm.correction is not None:
-            proximal_T, _ = self._policy.logprobs(batch, temperature=self._temperature)
-            weights_T = self._algorithm.correction(proximal_T, behaviour_T, sampled.lengths_S)
-            sampled = replace(sampled, old_T=proximal_T, weights_T=weights_T)
-        if self._algorithm.kl is not None:
-            with self._model.disable_adapter():
-                reference_T, _ = self._policy.logprobs(batch, temperature=self._temperature)
-            sampled = replace(sampled, reference_T=reference_T)
-        return replace(batch, sampled=sampled)
 
     def _update(self, part: _Part) -> dict[str, float]:
-        """One optimizer step on a part of the step's samples."""
+        """One optimizer step on a part of the step's samples.
+
+        A part that nothing can be learned from takes its turn in the schedule but leaves weights
+        and optimizer as they are: AdamW's momentum and decay would move them without a gradient.
+        """
+        rate = learning_rate(self._updates, self._optim)
+        if not part.batches:
+            self._updates += 1
+            return {"loss/policy": 0.0, "grad_norm": 0.0, "lr": rate, "updates/skipped": 1.0}
         stats = TokenStats()
         loss = 0.0
-        self._zero_gradients()
+        self._optimizer.zero_grad()
         set_dropout(self._model, active=True)
         for batch in part.batches:
             loss += self._backward(batch, part.totals, stats)
         set_dropout(self._model, active=False)
         norm = self._clip_gradients(loss)
-        rate = learning_rate(self._updates, self._optim)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
         self._updates += 1
-        return {"loss/policy": loss, "grad_norm": norm, "lr": rate, **stats.report()}
+        report = {"loss/policy": loss, "grad_norm": norm, "lr": rate, "updates/skipped": 0.0}
+        return {**report, **stats.report()}
 
     def _backward(self, batch: TokenBatch, totals: Totals, stats: TokenStats) -> float:
         """Add one micro-batch's share of the gradient; returns its share of the loss."""
@@ -164,12 +193,6 @@ class TorchLearner:
         torch.autograd.backward([logprobs_T], [gradient_T])
         stats.add(leaf_T.detach(), entropy_T.detach(), batch, of_objective_T)
         return float(loss.total.detach())
-
-    def _zero_gradients(self) -> None:
-        # Zeros, not None: AdamW skips a parameter without a gradient, and a step without any
-        # completion would differ from a step whose gradient is zero.
-        for parameter in self._parameters:
-            parameter.grad = torch.zeros_like(parameter)
 
     def _clip_gradients(self, loss: float) -> float:
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm))
@@ -208,9 +231,11 @@ class TorchLearner:
             model=self._model,
             optimizer=self._optimizer,
             counters={"version": self._version, "updates": self._updates},
+            memory=self._algorithm.state(),
         )
 
     def restore(self, path: Path) -> None:
         """Continue from ``save``; CheckpointError if it does not fit this model."""
-        counters = load_state(path, model=self._model, optimizer=self._optimizer)
+        counters, memory = load_state(path, model=self._model, optimizer=self._optimizer)
+        self._algorithm.restore(memory)
         self._version, self._updates = counters["version"], counters["updates"]

@@ -12,31 +12,14 @@ infinity or a NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from rlpost.sampled import SampledTokens
 from rlpost.segments import segment_mean, segment_sum, spread
 
 MAX_LOG_RATIO = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SampledTokens:
-    """What is known about the T sampled tokens of S packed sequences before the policy looks at
-    them.
-    """
-
-    old_T: Tensor
-    """Log-probability under the policy that the ratio is taken against."""
-    advantages_T: Tensor
-    lengths_S: Tensor
-    """Tokens of each sequence; they lie side by side and sum to T."""
-    weights_T: Tensor | None = None
-    """Off-policy correction of each token's loss; None is 1."""
-    reference_T: Tensor | None = None
-    """Log-probability under the reference policy, where a KL penalty asks for it."""
 
 
 Objective = Callable[[Tensor, SampledTokens], Tensor]

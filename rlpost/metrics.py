@@ -39,6 +39,9 @@ METRICS: dict[str, Metric] = {
     "loss/policy": Metric(sum, "objective over the whole step; each micro-batch adds its share"),
     "grad_norm": Metric(last, "norm of the gradient before clipping"),
     "lr": Metric(last, "learning rate of the step"),
+    "updates/skipped": Metric(
+        sum, "optimizer steps left out because no completion of theirs had anything to teach"
+    ),
     "entropy": Metric(
         mean, "mean entropy in nats of the next-token distribution, over completion tokens"
     ),

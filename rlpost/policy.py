@@ -43,15 +43,25 @@ class PackedPolicy:
     def device(self) -> torch.device:
         return self._head.weight.device
 
-    def logprobs(self, batch: TokenBatch, *, temperature: float) -> tuple[Tensor, Tensor]:
-        """(logprobs_T, entropy_T) of the batch's completion tokens at ``temperature``, in nats."""
+    def hidden(self, batch: TokenBatch) -> Tensor:
+        """[T, D] after the final norm, at the positions that predict the completion tokens."""
         output = self._decoder(
             input_ids=batch.input_ids_L[None],
             position_ids=batch.position_ids_L[None],
             use_cache=False,
             blocks=batch.blocks,
         )
-        hidden_T_D = output.last_hidden_state[0, batch.sources_T]
+        hidden_T_D: Tensor = output.last_hidden_state[0, batch.sources_T]
+        return hidden_T_D
+
+    def read(
+        self, hidden_T_D: Tensor, batch: TokenBatch, *, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """(logprobs_T, entropy_T) of the completion tokens from their ``hidden`` states."""
         return token_logprobs(
             hidden_T_D, self._head.weight, batch.targets_T, temperature=temperature
         )
+
+    def logprobs(self, batch: TokenBatch, *, temperature: float) -> tuple[Tensor, Tensor]:
+        """(logprobs_T, entropy_T) of the batch's completion tokens at ``temperature``, in nats."""
+        return self.read(self.hidden(batch), batch, temperature=temperature)

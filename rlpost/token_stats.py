@@ -24,7 +24,7 @@ class TokenStats:
     ) -> None:
         """``gradient_T`` is the objective's: 0 at a token with credit means it was clipped."""
         sampled = batch.sampled
-        log_ratio_T = log_ratio(logprobs_T, batch.behaviour_T).double()
+        log_ratio_T = log_ratio(logprobs_T, batch.sampled.behaviour_T).double()
         ratio_T = log_ratio_T.exp()
         clipped_T = (gradient_T == 0) & (sampled.advantages_T != 0)
         means = {

@@ -28,9 +28,10 @@ def save_state(
     model: PeftModel,
     optimizer: torch.optim.Optimizer,
     counters: Mapping[str, int],
+    memory: Mapping[str, Mapping[str, float]],
 ) -> None:
     """Write ``folder/adapter`` (PEFT format, loads in peft and vLLM as it is) and
-    ``folder/learner.pt``.
+    ``folder/learner.pt``; ``memory`` is what parts of the algorithm must remember.
     """
     with disk_trouble(folder):
         (folder / ADAPTER).mkdir()
@@ -38,6 +39,7 @@ def save_state(
         state = {
             "optimizer": optimizer.state_dict(),
             "counters": dict(counters),
+            "memory": {part: dict(values) for part, values in memory.items()},
             "rng": rng.capture(),
         }
         torch.save(state, folder / STATE)
@@ -45,8 +47,8 @@ def save_state(
 
 def load_state(
     folder: Path, *, model: PeftModel, optimizer: torch.optim.Optimizer
-) -> dict[str, int]:
-    """Put everything back and return the counters.
+) -> tuple[dict[str, int], dict[str, dict[str, float]]]:
+    """Put everything back and return the counters and the memory of the algorithm's parts.
 
     Raises CheckpointError, before anything changes, when files are missing or belong to another
     model.
@@ -69,5 +71,4 @@ def load_state(
     set_peft_model_state_dict(model, weights)
     optimizer.load_state_dict(state["optimizer"])
     rng.reinstate(state["rng"])
-    counters: dict[str, int] = state["counters"]
-    return counters
+    return state["counters"], state["memory"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlpost.losses import SampledTokens
+from rlpost.sampled import SampledTokens
 from tests.paths import SHARED
 
 FILE = SHARED / "golden" / "golden_rl.json"
@@ -53,6 +53,7 @@ class Fixture:
 
     def sampled(self, old_T: Tensor | None = None) -> SampledTokens:
         return SampledTokens(
+            behaviour_T=self.behaviour,
             old_T=self.old if old_T is None else old_T,
             advantages_T=self.advantages,
             lengths_S=self.lengths,

@@ -28,7 +28,7 @@ def test_collate_by_hand() -> None:
     assert batch.blocks == (Block(2, (2, 1)), Block(1, (1,)))
     assert batch.sources_T.tolist() == [1, 2, 1, 5]
     assert batch.targets_T.tolist() == [7, 8, 3, 4]
-    assert batch.behaviour_T.tolist() == [-0.5, -0.5, -0.75, -0.25]
+    assert batch.sampled.behaviour_T.tolist() == [-0.5, -0.5, -0.75, -0.25]
     assert batch.sampled.advantages_T.tolist() == [2, 2, 1, -1]
     assert batch.sampled.lengths_S.tolist() == [2, 1, 1]
 

@@ -8,6 +8,7 @@ import torch
 from rlpost import correction as co
 from rlpost import losses
 from rlpost.aggregation import Totals, token_mean, weighted_sum
+from rlpost.sampled import SampledTokens
 from tests.golden import Fixture, golden, needs_golden
 
 TRL_WEIGHTS = {
@@ -194,7 +195,9 @@ def test_decoupled_weights_recover_the_on_policy_gradient_by_exact_summation() -
     logp = logits.log_softmax(0)
     (exact,) = torch.autograd.grad(-(logp.exp() * rewards).sum(), logits, retain_graph=True)
     lengths = torch.ones(5, dtype=torch.long)
-    sampled = losses.SampledTokens(old_T=logp.detach(), advantages_T=rewards, lengths_S=lengths)
+    sampled = SampledTokens(
+        behaviour_T=behaviour, old_T=logp.detach(), advantages_T=rewards, lengths_S=lengths
+    )
     weights = co.truncated(logp.detach(), behaviour, lengths, high=1e9)
     loss = (behaviour.exp() * weights * losses.clip(logp, sampled)).sum()
     (ours,) = torch.autograd.grad(loss, logits)

@@ -8,7 +8,8 @@ import torch
 from rlpost import aggregation as agg
 from rlpost import losses
 from rlpost.aggregation import Totals, weighted_sum
-from rlpost.losses import OBJECTIVES, SampledTokens
+from rlpost.losses import OBJECTIVES
+from rlpost.sampled import SampledTokens
 from tests.golden import Fixture, golden, needs_golden
 
 CLIP = partial(losses.clip, low=0.2, high=0.2)
@@ -105,6 +106,7 @@ def test_first_step_is_the_plain_policy_gradient() -> None:
 
 def tokens(old, advantages, lengths, dtype=torch.float64):
     return SampledTokens(
+        behaviour_T=torch.tensor(old, dtype=dtype),
         old_T=torch.tensor(old, dtype=dtype),
         advantages_T=torch.tensor(advantages, dtype=torch.float64),
         lengths_S=torch.tensor(lengths),
@@ -171,6 +173,7 @@ def test_the_split_into_micro_batches_does_not_matter(name, aggregate) -> None:
         keep[sequences] = True
         mask = keep.repeat_interleave(torch.tensor(lengths))
         sampled = SampledTokens(
+            behaviour_T=old[mask],
             old_T=old[mask],
             advantages_T=advantages[mask],
             lengths_S=torch.tensor(lengths)[keep],

@@ -1,0 +1,70 @@
+"""What is known of sampled tokens before the policy that learns looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from rlpost.segments import spread
+from rlpost.types import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampledTokens:
+    """The T completion tokens of S sequences that lie side by side.
+
+    Fields are named by their axis, ``_T`` or ``_S``; ``take`` relies on it.
+    """
+
+    behaviour_T: Tensor
+    """Log-probability under the policy that sampled, as its engine reported it (float32)."""
+    old_T: Tensor
+    """Log-probability under the policy that the objective's ratio is taken against."""
+    advantages_T: Tensor
+    lengths_S: Tensor
+    """Tokens of each sequence; they sum to T."""
+    weights_T: Tensor | None = None
+    """Factor of each token's loss, from off-policy correction and masks; None is 1."""
+    reference_T: Tensor | None = None
+    """Log-probability under the reference policy, where a KL penalty asks for it."""
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], *, device: torch.device | str = "cpu") -> SampledTokens:
+        """As the engine reported them: the old policy is the behaviour policy."""
+
+        def floats(rows: Sequence[Sequence[float]]) -> Tensor:
+            flat = [value for row in rows for value in row]
+            return torch.tensor(flat, dtype=torch.float32, device=device)
+
+        behaviour_T = floats([sample.logprobs_T for sample in samples])
+        return cls(
+            behaviour_T=behaviour_T,
+            old_T=behaviour_T,
+            advantages_T=floats([sample.advantages_T for sample in samples]),
+            lengths_S=torch.tensor(
+                [len(sample.completion_ids) for sample in samples], dtype=torch.int64, device=device
+            ),
+        )
+
+    def places(self, indices: Sequence[int]) -> Tensor:
+        """Positions on the token axis of the sequences at ``indices``, in that order."""
+        chosen_S = torch.tensor(indices, dtype=torch.int64, device=self.lengths_S.device)
+        starts_S = self.lengths_S.cumsum(0) - self.lengths_S
+        lengths_S = self.lengths_S[chosen_S]
+        moved_S = starts_S[chosen_S] - (lengths_S.cumsum(0) - lengths_S)
+        moved_T = spread(moved_S, lengths_S)
+        return moved_T + torch.arange(len(moved_T), device=moved_T.device)
+
+    def take(self, indices: Sequence[int]) -> SampledTokens:
+        """The sequences at ``indices``, in that order."""
+        chosen_S = torch.tensor(indices, dtype=torch.int64, device=self.lengths_S.device)
+        index = {"T": self.places(indices), "S": chosen_S}
+        taken = {
+            field.name: value[index[field.name.rsplit("_", 1)[1]]]
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
+        return replace(self, **taken)
