@@ -20,6 +20,7 @@ from rlpost.kl import PENALTIES, Penalty
 from rlpost.losses import OBJECTIVES, Objective
 from rlpost.proximal import Asks, Seen, Shaping
 from rlpost.sampled import SampledTokens
+from rlpost.shaping import SHAPINGS
 
 Result = TypeVar("Result")
 Choice = str | Mapping[str, Any]
@@ -107,6 +108,7 @@ def algorithm(
     aggregation: Choice,
     correction: Choice | None = None,
     kl: Choice | None = None,
+    shaping: Choice | None = None,
 ) -> Algorithm:
     """The functions behind the choices. UserError for a name that is in no table."""
     return Algorithm(
@@ -117,6 +119,7 @@ def algorithm(
             None if correction is None else choose(CORRECTIONS, correction, what="correction")
         ),
         kl=None if kl is None else choose(PENALTIES, kl, what="kl"),
+        shaping=None if shaping is None else choose(SHAPINGS, shaping, what="shaping")(),
     )
 
 

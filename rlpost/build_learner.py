@@ -30,6 +30,7 @@ def build_learner(
     temperature: float,
     correction: Choice | None = None,
     kl: Choice | None = None,
+    shaping: Choice | None = None,
     epochs: int = 1,
     minibatches: int = 1,
 ) -> TorchLearner:
@@ -51,6 +52,7 @@ def build_learner(
         aggregation=aggregation,
         correction=correction,
         kl=kl,
+        shaping=shaping,
     )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)

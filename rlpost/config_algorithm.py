@@ -1,7 +1,8 @@
 """The algorithm of a run: credit, objective, aggregation, and what may be added to them.
 
 Each choice is a section named by ``kind`` with the parameters of that kind alone; kinds and
-parameters are those of the tables CREDIT, OBJECTIVES, AGGREGATIONS, CORRECTIONS and PENALTIES.
+parameters are those of the tables CREDIT, OBJECTIVES, AGGREGATIONS, CORRECTIONS, PENALTIES and
+SHAPINGS.
 """
 
 from __future__ import annotations
@@ -147,6 +148,29 @@ class KlPenalty(Section):
     """Times the ratio to the sampling policy (DeepSeek-V3.2, arXiv 2512.02556)."""
 
 
+class VerlShaping(Section):
+    kind: Literal["verl"]
+    """A bonus by effective rank, its velocity and acceleration (VERL, arXiv 2509.23808)."""
+    variant: Literal["paper", "released"] = "paper"
+    """What gets the bonus: every token of a response, or the last alone as in the official code."""
+    mix: Literal["adaptive", "equal", "sum"] = "adaptive"
+    """Rank and velocity weigh by the acceleration, or half each, or both in full."""
+    stride: int = Field(default=40, ge=1)
+    """Tokens from one prefix of a response to the next; velocity needs two prefixes."""
+    window: int | None = Field(default=512, ge=2)
+    """Prefixes are those of this many last tokens, which bounds their cost; null is all of them."""
+    rate: float = Field(default=0.3, gt=0, le=1)
+    """Weight of the newest step in the running means that a response is compared with."""
+    debias: bool = True
+    """The running means start at the first step's; without it at 0, and first bonuses saturate."""
+    gain: float = Field(default=2.0, gt=0)
+    """Steepness in the acceleration of the shift from velocity to rank."""
+    bound: float = Field(default=5.0, gt=0)
+    """Largest relative deviation from the running means."""
+    kappa: float = Field(default=2.0, ge=1)
+    """The bonus is at most the size of the advantage over this."""
+
+
 class AlgorithmConfig(Section):
     credit: Annotated[GroupCredit | GdpoCredit, Field(discriminator="kind")] = GroupCredit()
     objective: Objective = ClipObjective()
@@ -157,3 +181,5 @@ class AlgorithmConfig(Section):
     """Weights against the mismatch between sampler and learner; none by default."""
     kl: KlPenalty | None = None
     """Penalty for leaving the model before RL; none by default."""
+    shaping: VerlShaping | None = None
+    """Change of advantages by what the policy's hidden states show; none by default."""

@@ -53,6 +53,17 @@ def workers_have_work(cfg: RunConfig) -> str | None:
     )
 
 
+def responses_have_a_velocity(cfg: RunConfig) -> str | None:
+    shaping = cfg.algorithm.shaping
+    if shaping is None or cfg.rollout.max_new_tokens > 2 * shaping.stride:
+        return None
+    return (
+        f"rollout.max_new_tokens is {cfg.rollout.max_new_tokens}, but the velocity of a response "
+        f"exists from {2 * shaping.stride + 1} tokens on at algorithm.shaping.stride "
+        f"{shaping.stride}: lower the stride"
+    )
+
+
 def sync_suits_dtype(cfg: RunConfig) -> str | None:
     if cfg.rollout.sync != "merged" or cfg.model.dtype == "float32":
         return None
@@ -68,5 +79,6 @@ RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     passages_fit_prompt,
     workers_have_work,
     sync_suits_dtype,
+    responses_have_a_velocity,
 )
 """Each gives the sentence to show, or None."""

@@ -60,10 +60,29 @@ METRICS: dict[str, Metric] = {
     ),
     "correction/weight": Metric(mean, "mean off-policy weight of completion tokens"),
     "correction/kept": Metric(mean, "share of completion tokens with an off-policy weight above 0"),
+    "effective_rank/mean": Metric(
+        mean, "mean over responses of the effective rank of their final-norm hidden states"
+    ),
+    "effective_rank/velocity": Metric(
+        mean, "mean growth of a response's effective rank over the mean of shorter prefixes"
+    ),
+    "effective_rank/acceleration": Metric(
+        mean, "mean change of that growth from one prefix to the next"
+    ),
+    "shaping/bonus": Metric(mean, "mean that shaping added to the advantage of a completion token"),
     "reward/mean": Metric(mean, "mean reward of the step's completions"),
     "reward/std": Metric(mean, "standard deviation of reward over the step's completions"),
     "reward/stderr": Metric(
         mean, "standard error of the mean reward, groups being the independent units"
+    ),
+    "sampling/filtered_groups": Metric(
+        last, "groups left out since the last step because all their rewards were equal"
+    ),
+    "sampling/kept_fraction": Metric(
+        last, "groups trained on, as a share of those and of the groups left out"
+    ),
+    "sampling/reward_mean": Metric(
+        last, "mean reward of the groups trained on and of those left out"
     ),
     "frac_degenerate_groups": Metric(
         mean, "share of groups whose rewards are all equal: no credit to learn from"

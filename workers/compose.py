@@ -112,6 +112,7 @@ def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
         aggregation=cfg.algorithm.aggregation.model_dump(),
         correction=_dump(cfg.algorithm.correction),
         kl=_dump(cfg.algorithm.kl),
+        shaping=_dump(cfg.algorithm.shaping),
         optim=OptimSettings(
             learning_rate=cfg.learner.learning_rate,
             schedule=cfg.learner.schedule,

@@ -42,6 +42,10 @@ def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) 
             "updates of the size of RL's vanish",
         ),
         ({"rollout": {"workers": 9}, "groups_per_step": 4}, "a step has only 1 engine calls"),
+        (
+            {"rollout": {"max_new_tokens": 80}, "algorithm": {"shaping": {"kind": "verl"}}},
+            "the velocity of a response exists from 81 tokens on at algorithm.shaping.stride 40",
+        ),
     ],
 )
 def test_rules_between_keys(values: dict[str, object], sentence: str) -> None:
@@ -109,6 +113,7 @@ def test_every_kind_of_the_schema_is_in_a_table_and_the_other_way_round() -> Non
     from rlpost.credit import CREDIT
     from rlpost.kl import PENALTIES
     from rlpost.losses import OBJECTIVES
+    from rlpost.shaping import SHAPINGS
 
     tables = {
         "credit": CREDIT,
@@ -116,6 +121,7 @@ def test_every_kind_of_the_schema_is_in_a_table_and_the_other_way_round() -> Non
         "aggregation": AGGREGATIONS,
         "correction": CORRECTIONS,
         "kl": PENALTIES,
+        "shaping": SHAPINGS,
     }
     schema = AlgorithmConfig.model_json_schema()
     for name, table in tables.items():
