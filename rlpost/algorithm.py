@@ -97,8 +97,8 @@ class Algorithm:
             loss_T = loss_T * sampled.weights_T
         if self.kl is not None:
             loss_T = loss_T + self.kl(logprobs_T, sampled)
-        weights_S = self.aggregation(sampled.lengths_S, totals)
-        return Loss(weighted_sum(loss_T, weights_S, sampled.lengths_S), objective_T)
+        weights_T = self.aggregation(sampled, totals)
+        return Loss(weighted_sum(loss_T, weights_T), objective_T)
 
 
 def algorithm(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from rlpost.aggregation import Totals
+from rlpost.aggregation import Totals, totals_of
 from rlpost.algorithm import Algorithm
 from rlpost.batching import TokenBatch, batches, collate, num_tokens
 from rlpost.errors import TrainingError
@@ -131,9 +131,9 @@ class TorchLearner:
         size = math.ceil(len(samples) / self._minibatches)
         parts = []
         for start in range(0, len(samples), size):
-            lengths = [len(s.completion_ids) for s in samples[start : start + size]]
             members = [k for k, i in enumerate(learned) if start <= i < start + size]
-            parts.append(_Part(Totals.of(lengths), self._packed(chosen, tokens, members)))
+            totals = totals_of(samples[start : start + size])
+            parts.append(_Part(totals, self._packed(chosen, tokens, members)))
         return parts, metrics
 
     def _packed(

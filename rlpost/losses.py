@@ -63,6 +63,20 @@ def gspo(
     return _clipped(ratio_T, sampled.advantages_T, low=low, high=high)
 
 
+def rank_grpo(
+    logprobs_T: Tensor, sampled: SampledTokens, *, low: float = 0.06, high: float = 0.08
+) -> Tensor:
+    """The clipped objective on the geometric mean of a rank's ratios (Rank-GRPO, arXiv 2510.20150).
+
+    Defaults are the released code's. With aggregation ``rank_mean`` it averages over ranks, as in
+    the paper; the released code averages over tokens.
+    """
+    log_ratio_T = log_ratio(logprobs_T, sampled.old_T)
+    ratio_R = segment_mean(log_ratio_T, sampled.lengths_R).exp()
+    ratio_T = spread(ratio_R, sampled.lengths_R)
+    return _clipped(ratio_T, sampled.advantages_T, low=low, high=high)
+
+
 def gspo_token(
     logprobs_T: Tensor, sampled: SampledTokens, *, low: float = 3e-4, high: float = 4e-4
 ) -> Tensor:
@@ -156,6 +170,7 @@ OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "clip": clip,
     "gspo": gspo,
     "gspo_token": gspo_token,
+    "rank_grpo": rank_grpo,
     "cispo": cispo,
     "cispo_band": cispo_band,
     "sapo": sapo,

@@ -26,6 +26,9 @@ class SampledTokens:
     advantages_T: Tensor
     lengths_S: Tensor
     """Tokens of each sequence; they sum to T."""
+    starts_T: Tensor | None = None
+    """True where a run of tokens that shares an importance ratio begins; None: a run is a
+    sequence."""
     weights_T: Tensor | None = None
     """Factor of each token's loss, from off-policy correction and masks; None is 1."""
     reference_T: Tensor | None = None
@@ -47,7 +50,16 @@ class SampledTokens:
             lengths_S=torch.tensor(
                 [len(sample.completion_ids) for sample in samples], dtype=torch.int64, device=device
             ),
+            starts_T=_starts(samples, device) if any(s.segments_R for s in samples) else None,
         )
+
+    @property
+    def lengths_R(self) -> Tensor:
+        """Tokens of each run that shares an importance ratio; they sum to T."""
+        if self.starts_T is None:
+            return self.lengths_S
+        (starts_R,) = self.starts_T.nonzero(as_tuple=True)
+        return starts_R.diff(append=starts_R.new_tensor([len(self.starts_T)]))
 
     def places(self, indices: Sequence[int]) -> Tensor:
         """Positions on the token axis of the sequences at ``indices``, in that order."""
@@ -68,3 +80,10 @@ class SampledTokens:
             if (value := getattr(self, field.name)) is not None
         }
         return replace(self, **taken)
+
+
+def _starts(samples: Sequence[Sample], device: torch.device | str) -> Tensor:
+    """[T]: whether a token is the first of its run."""
+    lengths = [n for s in samples for n in s.segments_R or (len(s.completion_ids),) if n]
+    starts = [place == 0 for length in lengths for place in range(length)]
+    return torch.tensor(starts, dtype=torch.bool, device=device)

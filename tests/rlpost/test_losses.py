@@ -53,7 +53,7 @@ AREAL = {
 def loss_and_gradient(objective, aggregation, *, sampled, new_T, totals):
     leaf = new_T.clone().requires_grad_()
     loss_T = objective(leaf, sampled)
-    loss = weighted_sum(loss_T, aggregation(sampled.lengths_S, totals), sampled.lengths_S)
+    loss = weighted_sum(loss_T, aggregation(sampled, totals))
     loss.backward()
     return loss.detach(), leaf.grad
 
@@ -192,8 +192,11 @@ def test_the_split_into_micro_batches_does_not_matter(name, aggregate) -> None:
 
 def test_an_empty_completion_counts_as_a_sequence_but_not_as_a_token() -> None:
     totals = Totals.of([0, 2, 4])
-    assert totals == Totals(tokens=6, sequences=3)
-    lengths = torch.tensor([0, 2, 4])
-    assert agg.token_mean(lengths, totals).tolist() == [1 / 6] * 3
-    assert agg.sequence_mean(lengths, totals).tolist()[1:] == [1 / 6, 1 / 12]
+    assert totals == Totals(tokens=6, sequences=3, runs=3)
+    zeros = torch.zeros(6)
+    sampled = SampledTokens(
+        behaviour_T=zeros, old_T=zeros, advantages_T=zeros, lengths_S=torch.tensor([0, 2, 4])
+    )
+    assert agg.token_mean(sampled, totals).tolist() == [1 / 6] * 6
+    assert agg.sequence_mean(sampled, totals).tolist() == [1 / 6] * 2 + [1 / 12] * 4
     assert Totals.of([]) == Totals(tokens=1, sequences=1)

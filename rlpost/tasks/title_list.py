@@ -1,0 +1,143 @@
+"""A list of titles, read once: which title stands at which rank, and which tokens wrote it.
+
+Reward and token credit both come from this one reading, so no intro line, blank line, malformed
+line or trailing newline can move the reward of one title to the tokens of another.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+from tokenizers.decoders import DecodeStream
+
+from rlpost.types import Segment
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+LINE = re.compile(r"(.+?)\s*\(\s*(\d{4})\s*\)")
+DECORATION = re.compile(r"\s*(?:[-*\u2022]\s+|\(?\d{1,3}[.)]\s+)?[\s*_\"'`]*")
+"""A list marker, and what may open a title in Markdown or quotes."""
+
+
+class Title(NamedTuple):
+    """A work as people name it."""
+
+    name: str
+    year: int
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Equal for spellings that differ in case, accents, spaces or punctuation."""
+        plain = unicodedata.normalize("NFKD", self.name.casefold())
+        return "".join(c for c in plain if c.isalnum()), self.year
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.year})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TitleList:
+    """What a completion lists."""
+
+    titles: tuple[Title, ...]
+    """Lines of the form "Title (Year)", in order; other lines have no place in the list."""
+    segments: tuple[Segment, ...]
+    """Side by side, covering all tokens of the completion."""
+    tidy: bool
+    """It ended by itself after exactly as many titles as asked, and held nothing else."""
+
+
+def read_title(line: str) -> Title | None:
+    """The title on a line "Title (Year)", perhaps numbered, quoted or followed by other text."""
+    found = LINE.match(line, DECORATION.match(line).end())  # type: ignore[union-attr]
+    return Title(found[1].strip(), int(found[2])) if found else None
+
+
+def pieces(token_ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
+    """The text that each token adds; joined, the decoded text.
+
+    A token that ends inside a character adds nothing: the token that completes it adds it all.
+    """
+    stream = DecodeStream(skip_special_tokens=True)
+    return [stream.step(tokenizer, token) or "" for token in token_ids]
+
+
+def read_list(pieces_T: Sequence[str], *, ended: bool, length: int) -> TitleList:
+    """Titles, ranks and segments of a completion whose tokens add ``pieces_T``.
+
+    ``ended``: the last token ends the turn and is a segment of its own. ``length``: titles asked
+    for. A title's tokens include the newlines and blank lines after it. Any other text, and titles
+    beyond ``length``, have sign -1.
+    """
+    written_T = pieces_T[:-1] if ended else pieces_T
+    titles: list[Title] = []
+    ranks: list[int | None] = []  # of each block of lines
+    block_of_line: list[int] = []
+    for line in "".join(written_T).split("\n"):
+        title = read_title(line)
+        if title is not None:
+            ranks.append(len(titles))
+            titles.append(title)
+        elif line.strip() or not ranks:
+            ranks.append(None)
+        block_of_line.append(len(ranks) - 1)
+    tokens = Counter(block_of_line[line] for line in _lines(written_T))
+    segments = [
+        Segment(tokens[block], rank, -1 if rank is None or rank >= length else 0)
+        for block, rank in enumerate(ranks)
+        if tokens[block]
+    ]
+    if ended:
+        segments.append(Segment(1, None, _end_sign(len(titles), length)))
+    strays = any(segment.rank is None for segment in segments[: -1 if ended else None])
+    return TitleList(
+        titles=tuple(titles),
+        segments=tuple(segments),
+        tidy=ended and len(titles) == length and not strays,
+    )
+
+
+def released_segments(pieces_T: Sequence[str], *, ended: bool, length: int) -> tuple[Segment, ...]:
+    """Segments as the released code of Rank-GRPO cuts them: a token's rank is the newlines before.
+
+    So an intro line fills rank 0, a blank line uses one up, and after a trailing newline the end of
+    the turn counts as a title too many. That end shares the ratio of the last title.
+    """
+    ranks_T = [min(before, length) for before in _newlines_before(pieces_T)]
+    segments = [
+        Segment(len(list(run)), rank, -1 if rank == length else 0)
+        for rank, run in groupby(ranks_T[:-1] if ended else ranks_T)
+    ]
+    if ended and ranks_T[-1] == length:
+        joins = bool(segments) and segments[-1].rank == length
+        segments.append(Segment(1, length, -1, joins))
+    elif ended:
+        joins = bool(segments) and segments[-1].rank == ranks_T[-1]
+        segments.append(Segment(1, None, _end_sign(ranks_T[-1] + 1, length), joins))
+    return tuple(segments)
+
+
+def _lines(pieces_T: Sequence[str]) -> Iterator[int]:
+    """The line of each token: that of the first character it adds, line ends before it aside."""
+    for before, piece in zip(_newlines_before(pieces_T), pieces_T, strict=True):
+        blank = piece[: len(piece) - len(piece.lstrip())]
+        yield before + (blank.count("\n") if piece.strip() else 0)
+
+
+def _newlines_before(pieces_T: Sequence[str]) -> Iterator[int]:
+    count = 0
+    for piece in pieces_T:
+        yield count
+        count += piece.count("\n")
+
+
+def _end_sign(titles: int, length: int) -> int:
+    """Of ending the turn after so many titles."""
+    return (titles == length) - (titles < length)
