@@ -31,6 +31,19 @@ class GdpoCredit(Section):
     """Weight of each part, such as ``{ndcg: 1.0, format: 0.1}``."""
 
 
+class RankCredit(Section):
+    kind: Literal["rank"]
+    """Each place of a list against the group at that place (Rank-GRPO, arXiv 2510.20150)."""
+    decay: Literal["exp_inf", "exp_gamma", "log"] = "exp_inf"
+    """What a rank earns: its own gain; plus later gains by gamma per rank; or the rest of DCG."""
+    gamma: float = Field(default=2.0, gt=1)
+    """Of ``exp_gamma``: a gain counts 1 / gamma for the rank before, 1 / gamma^2 two before."""
+    scale: Literal["group_std", "none"] = "group_std"
+    """What the difference to the group is divided by; ``none`` keeps rare hits at their size."""
+    length_bonus: float = Field(default=0.1, ge=0)
+    """Advantage of ending a list at its length; lost by ending early and by any other text."""
+
+
 class ClipObjective(Section):
     kind: Literal["clip"] = "clip"
     """PPO's clipped ratio (arXiv 1707.06347), asymmetric as in DAPO (arXiv 2503.14476)."""
@@ -56,6 +69,15 @@ class GspoObjective(Section):
     """The sequence's ratio is kept >= 1 - low."""
     high: High = 4e-4
     """The sequence's ratio is kept <= 1 + high."""
+
+
+class RankGrpoObjective(Section):
+    kind: Literal["rank_grpo"]
+    """The geometric mean of the ratios of a rank's tokens, clipped (arXiv 2510.20150)."""
+    low: Low = 0.06
+    """The rank's ratio is kept >= 1 - low."""
+    high: High = 0.08
+    """The rank's ratio is kept <= 1 + high."""
 
 
 class CispoObjective(Section):
@@ -107,6 +129,7 @@ Objective = Annotated[
     ClipObjective
     | ReinforceObjective
     | GspoObjective
+    | RankGrpoObjective
     | CispoObjective
     | CispoBandObjective
     | SapoObjective
@@ -117,8 +140,9 @@ Objective = Annotated[
 
 
 class Aggregation(Section):
-    kind: Literal["token_mean", "sequence_mean", "sequence_sum"] = "token_mean"
-    """Over the whole step: all tokens weigh the same; or all sequences, by their mean or sum."""
+    kind: Literal["token_mean", "sequence_mean", "sequence_sum", "rank_mean"] = "token_mean"
+    """Over the whole step: all tokens weigh the same; or all sequences, by their mean or sum; or
+    all ranks of lists, by their mean."""
 
 
 class ConstantAggregation(Section):
@@ -172,7 +196,9 @@ class VerlShaping(Section):
 
 
 class AlgorithmConfig(Section):
-    credit: Annotated[GroupCredit | GdpoCredit, Field(discriminator="kind")] = GroupCredit()
+    credit: Annotated[GroupCredit | GdpoCredit | RankCredit, Field(discriminator="kind")] = (
+        GroupCredit()
+    )
     objective: Objective = ClipObjective()
     aggregation: Annotated[Aggregation | ConstantAggregation, Field(discriminator="kind")] = (
         Aggregation()
