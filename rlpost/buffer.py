@@ -140,6 +140,18 @@ class GroupBuffer:
             self._settled.add(index)
         self._waiting = [held for held in self._waiting if held.parcel.index in self._held]
 
+    def discard(self, indices: Iterable[int]) -> list[int]:
+        """Settle positions that no group will come for; returns those that have one in here."""
+        held = []
+        for index in indices:
+            if index in self._held:
+                held.append(index)
+            elif index not in self._settled:
+                self._settled.add(index)
+                self._dropped.pop(index, None)
+                self._next_attempts.pop(index, None)
+        return held
+
     def release(self, lease_id: int) -> None:
         """Give a lease back untrained, without waiting for it to expire."""
         lease = self._leases.pop(lease_id, None)

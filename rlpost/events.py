@@ -22,6 +22,7 @@ EVENTS: dict[str, str] = {
     "worker_started": "a worker is ready",
     "worker_died": "a worker was lost; its tickets were issued again",
     "lease_redelivered": "a leased group was not acknowledged in time and was handed out again",
+    "group_filtered": "all completions of a prompt had the same reward; another prompt was tried",
     "group_dropped": "a group was too old to train on; its prompt was queued again",
     "prompt_quarantined": "a prompt failed too often and was set aside",
     "reward_failed": "a scorer raised; the group was not trained on",

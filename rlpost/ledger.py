@@ -1,7 +1,8 @@
 """The driver's book: where every prompt of the stream is, and which may start next.
 
     issued -> running -> queued -> trained
-                ^          |
+                ^ |        |
+                | +--------|---> filtered      dynamic sampling found nothing to learn in it
                 +--again---+     worker died, scorer failed, group grew stale, queue died
                    |
                    +-> quarantined   after ``max_attempts`` failures of that prompt
@@ -40,6 +41,8 @@ class Ledger:
         self._next = 0
         self._settled = Frontier()
         self._quarantined: dict[int, str] = {}
+        self._filtered: dict[int, float | None] = {}
+        self._num_filtered = 0
         self._running: dict[int, Ticket] = {}
         self._queued: dict[int, Ticket] = {}
         self._again: dict[int, int] = {}
@@ -47,7 +50,7 @@ class Ledger:
 
     @property
     def num_trained(self) -> int:
-        return len(self._settled) - len(self._quarantined)
+        return len(self._settled) - len(self._quarantined) - self._num_filtered
 
     @property
     def num_queued(self) -> int:
@@ -62,15 +65,23 @@ class Ledger:
         """Position -> why it was given up."""
         return self._quarantined
 
+    @property
+    def filtered_since_step(self) -> Mapping[int, float | None]:
+        """Position -> reward of all its completions, of the groups left out since the last step."""
+        return self._filtered
+
     def admit(self, version: int) -> list[Ticket]:
         """Start as many tickets as may start while workers hold policy ``version``.
 
         At most ``(max_lag + version + 1) * groups_per_step`` groups may have been accepted or be
-        running, so that none is older than ``max_lag`` when its turn comes.
+        running, so that none is older than ``max_lag`` when its turn comes. In a synchronous run
+        the places of filtered groups are refilled in rounds, as ``rlpost.loop`` does it.
         """
         ahead = min(self._max_lag + version + 1, self._steps)
         accepted = self.num_trained + len(self._queued)
         room = ahead * self._groups_per_step - (accepted + len(self._running))
+        if self._max_lag == 0 and self._filtered and (self._running or self._again):
+            room = min(room, len(self._again))
         return [self._start() for _ in range(room)]
 
     def is_suspect(self, index: int) -> bool:
@@ -89,6 +100,20 @@ class Ledger:
             self._leave(index)
             self._failures.pop(index, None)
             self._settled.add(index)
+        self._filtered.clear()
+
+    def is_running(self, index: int, attempt: int) -> bool:
+        """Whether this attempt was issued and nothing was heard of it."""
+        ticket = self._running.get(index)
+        return ticket is not None and ticket.key.attempt == attempt
+
+    def filtered(self, index: int, reward: float | None) -> None:
+        """The running group of this position teaches nothing; another prompt takes its place."""
+        self._leave(index)
+        self._failures.pop(index, None)
+        self._filtered[index] = reward
+        self._num_filtered += 1
+        self._settled.add(index)
 
     def stale(self, index: int, attempt: int) -> bool:
         """Attempt ``attempt`` was refused for its age. False when that was reported before."""
@@ -104,8 +129,7 @@ class Ledger:
 
     def returned(self, index: int, attempt: int) -> None:
         """Stopped by no fault of the prompt: the same attempt again."""
-        ticket = self._running.get(index)
-        if ticket is not None and ticket.key.attempt == attempt:
+        if self.is_running(index, attempt):
             self._leave(index)
             self._again[index] = attempt
 
@@ -133,6 +157,8 @@ class Ledger:
             "settled_below": self._settled.below,
             "settled_beyond": self._settled.beyond,
             "quarantined": {str(i): why for i, why in sorted(self._quarantined.items())},
+            "num_filtered": self._num_filtered,
+            "filtered_since_step": {str(i): r for i, r in sorted(self._filtered.items())},
             "in_flight": {str(i): attempt for i, attempt in sorted(open_attempts.items())},
             "failures": {str(i): count for i, count in sorted(self._failures.items())},
         }
@@ -142,6 +168,8 @@ class Ledger:
         self._next = state["next"]
         self._settled = Frontier(below=state["settled_below"], beyond=state["settled_beyond"])
         self._quarantined = {int(i): why for i, why in state["quarantined"].items()}
+        self._num_filtered = state["num_filtered"]
+        self._filtered = {int(i): r for i, r in state["filtered_since_step"].items()}
         self._failures = {int(i): count for i, count in state["failures"].items()}
         self._queued = {i: self._ticket_at(i, attempt) for i, attempt in queued.items()}
         in_flight = {int(i): attempt for i, attempt in state["in_flight"].items()}

@@ -3,6 +3,8 @@
     prompts -> engine @ version v -> rollouts -> reward -> groups -> learner -> adapter v+1 ->
     engine
 
+With dynamic sampling, groups that teach nothing are replaced before the learner sees them.
+
 ``workers.driver`` runs the same functions in other processes; with ``max_lag: 0`` it reproduces
 this loop bit for bit.
 """
@@ -13,6 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlpost.dynamic_sampling import (
+    DynamicSampling,
+    check_budget,
+    common_reward,
+    is_left_out,
+    sampling_metrics,
+)
 from rlpost.errors import RewardError, boundary
 from rlpost.ports import Engine, Learner, PromptSource, Reward
 from rlpost.seeding import sampling_seeds
@@ -34,6 +43,8 @@ class Plan:
     sampling: Sampling
     policies: Path
     """Folder of the published ``policy-v{N}`` adapters."""
+    dynamic_sampling: DynamicSampling | None = None
+    """None: a step is made of the next prompts, whatever their groups teach."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,25 +65,55 @@ def train(
     reward: Reward,
     learner: Learner,
     observe: Callable[[StepRecord], None],
+    start: int | None = None,
 ) -> None:
-    """Run steps ``learner.version .. plan.steps``; everything that can go wrong raises."""
+    """Run steps ``learner.version .. plan.steps``; everything that can go wrong raises.
+
+    ``start`` is the position in the prompt stream to begin at. Without dynamic sampling it follows
+    from the learner's version; with it, a run goes on right behind the last group it trained on.
+    """
+    position = learner.version * plan.groups_per_step if start is None else start
     engine.load(learner.publish(plan.policies))
     while learner.version < plan.steps:
-        tickets = tickets_of_step(learner.version, plan, source)
-        groups = [
-            group
-            for chunk in chunks(tickets, plan.prompts_per_call)
-            for group in collect(chunk, plan=plan, engine=engine, reward=reward)
-        ]
+        groups, left_out = groups_of_step(
+            position, plan=plan, source=source, engine=engine, reward=reward
+        )
+        position = groups[-1].ticket.index + 1
         metrics = learner.step(groups)
+        if plan.dynamic_sampling is not None:
+            metrics = {**metrics, **sampling_metrics(groups, left_out)}
         engine.load(learner.publish(plan.policies))
         observe(StepRecord(step=learner.version, groups=tuple(groups), metrics=metrics))
 
 
-def tickets_of_step(step: int, plan: Plan, source: PromptSource) -> list[Ticket]:
-    """The tickets that a synchronous run trains on in step ``step`` (0-based)."""
-    first = step * plan.groups_per_step
-    return [ticket_at(first + i, plan, source) for i in range(plan.groups_per_step)]
+def groups_of_step(
+    position: int, *, plan: Plan, source: PromptSource, engine: Engine, reward: Reward
+) -> tuple[list[Group], list[float | None]]:
+    """The step's groups from ``position`` of the stream on, and the rewards of those left out.
+
+    What is missing after a round of prompts is asked for in another round. Raises TrainingError
+    when dynamic sampling leaves out more than it may.
+    """
+    groups: list[Group] = []
+    left_out: list[float | None] = []
+    while missing := plan.groups_per_step - len(groups):
+        tickets = [ticket_at(position + i, plan, source) for i in range(missing)]
+        position += missing
+        for chunk in chunks(tickets, plan.prompts_per_call):
+            for group in collect(chunk, plan=plan, engine=engine, reward=reward):
+                if is_left_out(group, plan.dynamic_sampling):
+                    left_out.append(common_reward(group))
+                else:
+                    groups.append(group)
+        if plan.dynamic_sampling is not None:
+            check_budget(
+                left_out,
+                rule=plan.dynamic_sampling,
+                groups_per_step=plan.groups_per_step,
+                num_kept=len(groups),
+                doing="sampling the groups of a step",
+            )
+    return groups, left_out
 
 
 def ticket_at(index: int, plan: Plan, source: PromptSource, *, attempt: int = 0) -> Ticket:

@@ -41,6 +41,13 @@ class LengthReward:
         return Score(total=len(completion.token_ids) / 8, parts={"length": 1.0})
 
 
+class CoarseReward:
+    """1 for an answer of even length, else 0: a group of three is degenerate one time in four."""
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return Score(total=float(len(completion.token_ids) % 2 == 0))
+
+
 @dataclass(kw_only=True)
 class FaultyReward(LengthReward):
     """Raises for prompts in ``broken``, hangs once at those in ``hanging``; ``marker``: it did."""

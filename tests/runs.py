@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
+from rlpost.dynamic_sampling import DynamicSampling
 from rlpost.loop import Plan, StepRecord, train
 from rlpost.types import Sampling
-from tests.fakes import HashLearner, LengthReward, NumberSource, ScriptedEngine
+from tests.fakes import CoarseReward, HashLearner, LengthReward, NumberSource, ScriptedEngine
 from workers.spec import CanarySpec, CheckpointPlan, Observers, Resources, RunSpec, Streaming
 
 ONE_WORKER = Resources()
@@ -91,14 +92,25 @@ def small_spec(
     )
 
 
-def loop_records(folder: Path, *, steps: int = 5) -> list[StepRecord]:
+def with_dynamic_sampling(spec: RunSpec, *, max_ratio: float = 3.0) -> RunSpec:
+    """The same run with a reward that leaves about one group in four without contrast."""
+    plan = replace(spec.plan, dynamic_sampling=DynamicSampling(max_ratio=max_ratio))
+    return replace(spec, plan=plan, reward=CoarseReward)
+
+
+def loop_records(
+    folder: Path, *, steps: int = 5, dynamic_sampling: bool = False
+) -> list[StepRecord]:
     """What the single-process specification makes of the same run."""
     records: list[StepRecord] = []
+    spec = small_spec(folder, steps=steps)
+    if dynamic_sampling:
+        spec = with_dynamic_sampling(spec)
     train(
-        plan=small_plan(folder, steps=steps),
+        plan=spec.plan,
         source=NumberSource(),
         engine=ScriptedEngine(),
-        reward=LengthReward(),
+        reward=spec.reward(),
         learner=HashLearner(),
         observe=records.append,
     )

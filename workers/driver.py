@@ -22,6 +22,7 @@ from typing import Any
 import ray
 
 from rlpost.checkpoint import Checkpoint, save_checkpoint
+from rlpost.dynamic_sampling import sampling_metrics
 from rlpost.errors import TrainingError
 from rlpost.loop import StepRecord
 from rlpost.parcel import unpack
@@ -211,11 +212,12 @@ class Driver:
             self._learned = finished.value.policy.version
             self._fleet.aim(finished.value)
         else:
+            filtered = self._stream.filtered_rewards
             self._stream.learned(finished.value, finished.call.job)
             if finished.value.step is not None:
-                self._step_done(finished.value.step)
+                self._step_done(finished.value.step, filtered)
 
-    def _step_done(self, report: StepReport) -> None:
+    def _step_done(self, report: StepReport, filtered: Sequence[float | None]) -> None:
         self._learned = report.published.policy.version
         self._fleet.aim(report.published)
         began, publishing, ended = report.marks
@@ -229,6 +231,8 @@ class Driver:
             "time/step_s": seconds,
             "perf/samples_per_s": sum(len(group.rollouts) for group in groups) / seconds,
         }
+        if self._spec.plan.dynamic_sampling is not None:
+            metrics |= sampling_metrics(groups, filtered)
         self._observers.step(StepRecord(step=self._learned, groups=groups, metrics=metrics))
         if self._learned % self._spec.checkpoints.every == 0 or self._is_last:
             self._checkpoint()

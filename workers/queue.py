@@ -84,6 +84,9 @@ class QueueActor:
         self._buffer.settle(indices)
         self._wake()
 
+    async def discard(self, indices: Sequence[int]) -> list[int]:
+        return self._buffer.discard(indices)
+
     async def release(self, lease_id: int) -> None:
         self._buffer.release(lease_id)
         self._wake()
@@ -136,6 +139,10 @@ class QueueClient:
 
     def settle(self, indices: Sequence[int]) -> None:
         self._get(self.actor.settle.remote(indices), "settle")
+
+    def discard(self, indices: Sequence[int]) -> list[int]:
+        held: list[int] = self._get(self.actor.discard.remote(indices), "discard")
+        return held
 
     def release(self, lease_id: int) -> None:
         self._get(self.actor.release.remote(lease_id), "release")

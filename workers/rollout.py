@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from rlpost.dynamic_sampling import common_reward, is_left_out
 from rlpost.errors import EngineError, RewardError, boundary
 from rlpost.loop import Plan, sample
-from rlpost.parcel import Parcel, PutAnswer, pack
+from rlpost.parcel import PutAnswer, pack
 from rlpost.ports import Engine, Reward
 from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Ticket
 from workers.queue import QueueClient
-from workers.reward import LocalScorer, Scorer, Verdict
+from workers.reward import LocalScorer, Scorer
 from workers.spec import CanarySpec
 
 
@@ -23,8 +24,10 @@ class Outcome:
 
     index: int
     attempt: int
-    answer: PutAnswer | Literal["failed"]
+    answer: PutAnswer | Literal["failed", "filtered"]
     why: str = ""
+    reward: float | None = None
+    """Of every completion of a filtered group."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +80,28 @@ class RolloutWorker:
         )
 
     def work(self, tickets: Sequence[Ticket], queue: QueueClient) -> WorkReport:
-        """Roll out ``tickets`` in one engine call and put their groups into the queue."""
+        """Roll out ``tickets`` in one engine call and put their groups into the queue.
+
+        With dynamic sampling, a group that teaches nothing ends here.
+        """
         sampling = time.time()
         with boundary(EngineError, f"sampling {len(tickets)} prompts"):
             completions_P_G = sample(tickets, plan=self._plan, engine=self._engine)
         scoring = time.time()
         verdicts = self._score(tickets, completions_P_G)
         putting = time.time()
-        parcels = {
-            ticket.index: _parcel(ticket, verdict)
+        results = [
+            verdict if isinstance(verdict, RewardError) else Group(ticket=ticket, rollouts=verdict)
             for ticket, verdict in zip(tickets, verdicts, strict=True)
-            if not isinstance(verdict, RewardError)
-        }
-        answers = dict(zip(parcels, queue.put(list(parcels.values())), strict=True))
+        ]
+        rule = self._plan.dynamic_sampling
+        kept = [r for r in results if isinstance(r, Group) and not is_left_out(r, rule)]
+        answers = queue.put([pack(group) for group in kept])
+        put = {group.ticket.index: answer for group, answer in zip(kept, answers, strict=True)}
         return WorkReport(
             outcomes=tuple(
-                _outcome(ticket, verdict, answers)
-                for ticket, verdict in zip(tickets, verdicts, strict=True)
+                _outcome(ticket, result, put)
+                for ticket, result in zip(tickets, results, strict=True)
             ),
             marks=(sampling, scoring, putting, time.time()),
         )
@@ -109,13 +117,12 @@ class RolloutWorker:
             return self._engine.generate(prompts_P, seeds_P_G=seeds_P_G, sampling=sampling)
 
 
-def _parcel(ticket: Ticket, rollouts: Verdict) -> Parcel:
-    assert not isinstance(rollouts, RewardError)
-    return pack(Group(ticket=ticket, rollouts=rollouts))
-
-
-def _outcome(ticket: Ticket, verdict: Verdict, answers: dict[int, PutAnswer]) -> Outcome:
-    attempt = ticket.key.attempt
-    if isinstance(verdict, RewardError):
-        return Outcome(index=ticket.index, attempt=attempt, answer="failed", why=str(verdict))
-    return Outcome(index=ticket.index, attempt=attempt, answer=answers[ticket.index])
+def _outcome(ticket: Ticket, result: Group | RewardError, put: Mapping[int, PutAnswer]) -> Outcome:
+    """``put``: what the queue answered, by position; it was not asked about filtered groups."""
+    index, attempt = ticket.index, ticket.key.attempt
+    if isinstance(result, RewardError):
+        return Outcome(index=index, attempt=attempt, answer="failed", why=str(result))
+    if index not in put:
+        reward = common_reward(result)
+        return Outcome(index=index, attempt=attempt, answer="filtered", reward=reward)
+    return Outcome(index=index, attempt=attempt, answer=put[index])

@@ -10,6 +10,7 @@ from typing import Any
 from rlpost.buffer import GroupBuffer
 from rlpost.buffer_state import Snapshot
 from rlpost.checkpoint import Checkpoint
+from rlpost.dynamic_sampling import check_budget
 from rlpost.errors import TrainingError
 from rlpost.ledger import Ledger
 from rlpost.loop import chunks, ticket_at
@@ -36,6 +37,11 @@ class Stream:
             self._ledger.restore(resume.state["ledger"], queued=queued)
         self._num_quarantined = len(self._ledger.quarantined)
         self.queue = self._start_queue(snapshot)
+
+    @property
+    def filtered_rewards(self) -> list[float | None]:
+        """Rewards of the groups left out since the last step."""
+        return list(self._ledger.filtered_since_step.values())
 
     @property
     def has_step(self) -> bool:
@@ -76,7 +82,9 @@ class Stream:
         else:
             report: WorkReport = result.value
             for outcome in report.outcomes:
-                self._enter(outcome)
+                if outcome.answer != "filtered":
+                    self._enter(outcome)
+            self._enter_filtered([o for o in report.outcomes if o.answer == "filtered"])
         self._report_quarantined()
 
     def learned(self, answer: LearnerAnswer, lender: QueueClient) -> None:
@@ -144,6 +152,36 @@ class Stream:
         else:
             self._ledger.failed(index, attempt, outcome.why)
             self._observers.events("reward_failed", index=index, why=outcome.why)
+
+    def _enter_filtered(self, outcomes: Sequence[Outcome]) -> None:
+        """A group that an earlier, lost worker had put counts, whatever was sampled since."""
+        rule, plan = self._spec.plan.dynamic_sampling, self._spec.plan
+        found = [o for o in outcomes if self._ledger.is_running(o.index, o.attempt)]
+        if not found or rule is None:
+            return
+        held = self._discard([outcome.index for outcome in found])
+        for outcome in found:
+            if outcome.index in held:
+                self._ledger.queued(outcome.index)
+            else:
+                self._ledger.filtered(outcome.index, outcome.reward)
+                self._observers.events("group_filtered", index=outcome.index, reward=outcome.reward)
+        check_budget(
+            self.filtered_rewards,
+            rule=rule,
+            groups_per_step=plan.groups_per_step,
+            num_kept=self._ledger.num_queued,
+            doing="sampling the groups of a step",
+            steps=self._spec.streaming.max_lag + 1,
+        )
+
+    def _discard(self, indices: Sequence[int]) -> Sequence[int]:
+        queue = self.queue
+        try:
+            return queue.discard(indices)
+        except QueueDiedError:
+            self.revive(queue)
+            return ()
 
     def _report_quarantined(self) -> None:
         given_up = list(self._ledger.quarantined.items())

@@ -59,6 +59,8 @@ CURVES = (
     Curve(title="Completion length", metrics=("completion/length_mean",)),
     Curve(title="Clipped tokens", metrics=("clip_ratio/low", "clip_ratio/high")),
     Curve(title="Groups without credit", metrics=("frac_degenerate_groups",)),
+    Curve(title="Reward of all groups tried", metrics=("sampling/reward_mean",)),
+    Curve(title="Groups kept", metrics=("sampling/kept_fraction",)),
     Curve(title="Throughput", metrics=("perf/samples_per_s",)),
 )
 """In the order of the page; a curve without data is left out."""

@@ -22,7 +22,9 @@ REPORT = "report.html"
 MAX_EVENTS = 60
 MAX_COMPLETIONS = 8
 MAX_CHARS = 6000
-ROUTINE_EVENTS = frozenset({"policy_published", "canary_passed", "checkpoint_saved"})
+ROUTINE_EVENTS = frozenset(
+    {"policy_published", "canary_passed", "checkpoint_saved", "group_filtered"}
+)
 """Counted, but not listed one by one."""
 
 

@@ -199,3 +199,17 @@ def test_a_restored_buffer_goes_on_where_the_snapshot_was_taken() -> None:
     assert indices(lease(again, 3, version=1)) == [1, 2, 3]
     with pytest.raises(QueueError, match="restore into a buffer that holds 3 groups"):
         again.restore(b.snapshot())
+
+
+def test_discard_settles_what_is_not_in_here_and_names_what_is() -> None:
+    """The prompt of a stale group, rolled out again without contrast: nobody waits for it now."""
+    b = buffer(max_lag=0)
+    b.put(parcel(0))
+    b.put(parcel(1, version=1))
+    assert b.lease(2, version=1, ttl=1) is None
+    assert [dropped.index for dropped in b.dropped] == [0]
+    assert b.discard([0, 1, 2]) == [1]
+    assert b.dropped == ()
+    assert b.discard([0, 2]) == []
+    assert b.put(parcel(2, version=1)) == "duplicate"
+    assert indices(lease(b, 1, version=1)) == [1]

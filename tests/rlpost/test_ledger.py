@@ -105,6 +105,36 @@ def test_a_lost_queue_is_refilled() -> None:
     assert positions(book.admit(0)) == [(2, 1), (3, 0)]
 
 
+def test_a_filtered_group_gives_its_place_to_the_next_prompt() -> None:
+    book = ledger(max_lag=1)
+    book.admit(0)
+    book.filtered(2, 1.0)
+    assert positions(book.admit(0)) == [(8, 0)]
+    assert (book.num_trained, book.num_running) == (0, 8)
+    assert book.filtered_since_step == {2: 1.0}
+    for index in (0, 1, 3, 4):
+        book.queued(index)
+    book.trained([0, 1, 3, 4])
+    assert book.num_trained == 4
+    assert book.filtered_since_step == {}
+
+
+def test_a_synchronous_run_refills_in_rounds_also_after_a_restart() -> None:
+    """As the loop does: the next round starts when every group of the last one is judged."""
+    book = ledger()
+    book.admit(0)
+    book.filtered(0, 0.0)
+    book.queued(1)
+    assert book.admit(0) == [], "2 and 3 are still being sampled"
+    resumed = ledger()
+    resumed.restore(json.loads(json.dumps(book.state())), queued={1: 0})
+    assert positions(resumed.admit(0)) == [(2, 0), (3, 0)]
+    resumed.filtered(2, None)
+    resumed.queued(3)
+    assert positions(resumed.admit(0)) == [(4, 0), (5, 0)]
+    assert resumed.filtered_since_step == {0: 0.0, 2: None}
+
+
 def test_training_twice_is_an_error() -> None:
     book = ledger()
     book.admit(0)
@@ -114,25 +144,31 @@ def test_training_twice_is_an_error() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whatever_fails_every_position_is_trained_once_across_restarts(seed: int) -> None:
+def test_whatever_fails_every_position_is_settled_once_across_restarts(seed: int) -> None:
     rng = random.Random(seed)
-    book, version, trained, waiting = ledger(max_lag=1, max_attempts=10**6), 0, [], set()
+    max_lag = seed % 2
+    book, version, trained, waiting = ledger(max_lag=max_lag, max_attempts=10**6), 0, [], set()
     running: dict[int, Ticket] = {}
+    filtered: list[int] = []
     while book.num_trained < 40:
         running |= {t.index: t for t in book.admit(version)}
+        assert len(running) + len(waiting) <= (max_lag + 1) * 4
         if running:
             index, run = running.popitem()
-            fate = rng.choice(["ok", "ok", "ok", "died", "broken", "restart"])
+            fate = rng.choice(["ok", "ok", "ok", "filtered", "died", "broken", "restart"])
             if fate == "ok":
                 book.queued(index)
                 waiting.add(index)
+            elif fate == "filtered":
+                book.filtered(index, 0.0)
+                filtered.append(index)
             elif fate == "died":
                 book.interrupted(index, run.key.attempt, "died")
             elif fate == "broken":
                 book.failed(index, run.key.attempt, "broken")
             else:
                 state = json.loads(json.dumps(book.state()))
-                book = ledger(max_lag=1, max_attempts=10**6)
+                book = ledger(max_lag=max_lag, max_attempts=10**6)
                 kept = {i for i in waiting if rng.random() < 0.5}
                 book.restore(state, queued=dict.fromkeys(kept, 0))
                 waiting, running = kept, {}
@@ -142,7 +178,8 @@ def test_whatever_fails_every_position_is_trained_once_across_restarts(seed: int
             trained += step
             waiting -= set(step)
             version += 1
-    assert sorted(trained) == list(range(40))
+    assert len(trained) == 40
+    assert sorted(trained + filtered) == list(range(40 + len(filtered)))
 
 
 def test_a_frontier_keeps_only_what_is_out_of_order() -> None:
