@@ -5,26 +5,24 @@ Two optional parts go with them: an off-policy correction and a KL penalty to th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from torch import Tensor
 
 from rlpost.aggregation import AGGREGATIONS, Aggregation, Totals, weighted_sum
+from rlpost.choice import Choice, choose
 from rlpost.correction import CORRECTIONS, Correction
 from rlpost.credit import CREDIT, Credit
-from rlpost.errors import CheckpointError, UserError
+from rlpost.errors import CheckpointError
 from rlpost.kl import PENALTIES, Penalty
 from rlpost.losses import OBJECTIVES, Objective
 from rlpost.proximal import Asks, Seen, Shaping
+from rlpost.reward_shaping import TRANSFORMS, Transform, shaped
 from rlpost.sampled import SampledTokens
 from rlpost.shaping import SHAPINGS
-
-Result = TypeVar("Result")
-Choice = str | Mapping[str, Any]
-"""A name, or a mapping with ``kind`` and the parameters of that kind."""
+from rlpost.types import Group, Sample
 
 
 class Loss(NamedTuple):
@@ -43,6 +41,10 @@ class Algorithm:
     credit: Credit
     objective: Objective
     aggregation: Aggregation
+    transforms: tuple[Transform, ...] = ()
+    """Change rewards before credit."""
+    mask_truncated: bool = False
+    """Completions cut at the limit count in the baseline of their group and nowhere else."""
     correction: Correction | None = None
     """With one, the objective's ratio is against the policy before the step (decoupled PPO)."""
     kl: Penalty | None = None
@@ -62,6 +64,18 @@ class Algorithm:
             reference=self.kl is not None,
             observer=self.shaping,
         )
+
+    def credited(self, groups: Sequence[Group]) -> list[Sample]:
+        """The samples to train on, group by group, with the credit of their shaped rewards."""
+        samples = self.credit(shaped(groups, self.transforms))
+        if not self.mask_truncated:
+            return samples
+        rollouts = [rollout for group in groups for rollout in group.rollouts]
+        return [
+            sample
+            for sample, rollout in zip(samples, rollouts, strict=True)
+            if rollout.completion.finish != "length"
+        ]
 
     def state(self) -> dict[str, dict[str, float]]:
         """What its parts must remember across a restart."""
@@ -106,6 +120,8 @@ def algorithm(
     credit: Choice,
     objective: Choice,
     aggregation: Choice,
+    transforms: Sequence[Choice] = (),
+    mask_truncated: bool = False,
     correction: Choice | None = None,
     kl: Choice | None = None,
     shaping: Choice | None = None,
@@ -115,20 +131,11 @@ def algorithm(
         credit=choose(CREDIT, credit, what="credit"),
         objective=choose(OBJECTIVES, objective, what="objective"),
         aggregation=choose(AGGREGATIONS, aggregation, what="aggregation"),
+        transforms=tuple(choose(TRANSFORMS, one, what="reward transform") for one in transforms),
+        mask_truncated=mask_truncated,
         correction=(
             None if correction is None else choose(CORRECTIONS, correction, what="correction")
         ),
         kl=None if kl is None else choose(PENALTIES, kl, what="kl"),
         shaping=None if shaping is None else choose(SHAPINGS, shaping, what="shaping")(),
     )
-
-
-def choose(
-    table: Mapping[str, Callable[..., Result]], choice: Choice, *, what: str
-) -> Callable[..., Result]:
-    """The entry of ``table`` that ``choice`` names, with the choice's parameters bound."""
-    parameters = {"kind": choice} if isinstance(choice, str) else dict(choice)
-    kind = parameters.pop("kind")
-    if kind not in table:
-        raise UserError(f"{what} {kind!r} is unknown: use one of {', '.join(table)}")
-    return partial(table[kind], **parameters)

@@ -5,13 +5,14 @@ Importing this loads no torch, so that a driver can hand the function and its se
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlpost.lora import LoraSettings, add_lora
 from rlpost.optim import OptimSettings
 
 if TYPE_CHECKING:
-    from rlpost.algorithm import Choice
+    from rlpost.choice import Choice
     from rlpost.learner import TorchLearner
     from rlpost.models import Dtype
 
@@ -28,6 +29,8 @@ def build_learner(
     optim: OptimSettings,
     tokens_per_batch: int,
     temperature: float,
+    transforms: Sequence[Choice] = (),
+    mask_truncated: bool = False,
     correction: Choice | None = None,
     kl: Choice | None = None,
     shaping: Choice | None = None,
@@ -50,6 +53,8 @@ def build_learner(
         credit=credit,
         objective=objective,
         aggregation=aggregation,
+        transforms=transforms,
+        mask_truncated=mask_truncated,
         correction=correction,
         kl=kl,
         shaping=shaping,

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rlpost.config_reward import DynamicSamplingConfig, RewardConfig
 from rlpost.config_section import Section
 
 Low = Annotated[float, Field(gt=0, lt=1)]
@@ -205,6 +206,10 @@ class AlgorithmConfig(Section):
     )
     correction: Correction | None = None
     """Weights against the mismatch between sampler and learner; none by default."""
+    reward: RewardConfig = RewardConfig()
+    dynamic_sampling: DynamicSamplingConfig | None = None
+    """Leave out prompts whose completions all get the same reward, and try others instead (DAPO,
+    arXiv 2503.14476); by default every prompt is trained on."""
     kl: KlPenalty | None = None
     """Penalty for leaving the model before RL; none by default."""
     shaping: VerlShaping | None = None

@@ -73,12 +73,36 @@ def sync_suits_dtype(cfg: RunConfig) -> str | None:
     )
 
 
+def transforms_reach_credit(cfg: RunConfig) -> str | None:
+    algorithm = cfg.algorithm
+    transforms = algorithm.reward.transforms(limit=cfg.rollout.max_new_tokens)
+    if not transforms or algorithm.credit.kind in ("group_mean", "leave_one_out"):
+        return None
+    return (
+        f"algorithm.reward.{transforms[0]['kind']} changes the total reward, which "
+        f"algorithm.credit.kind {algorithm.credit.kind!r} does not read: use group_mean or "
+        "leave_one_out, or remove it"
+    )
+
+
+def overlong_margin_fits(cfg: RunConfig) -> str | None:
+    overlong, limit = cfg.algorithm.reward.overlong, cfg.rollout.max_new_tokens
+    if overlong is None or overlong.margin < limit:
+        return None
+    return (
+        f"algorithm.reward.overlong.margin is {overlong.margin}, which punishes every completion "
+        f"at rollout.max_new_tokens {limit}: use less"
+    )
+
+
 RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     prompt_has_room,
     sample_fits_batch,
     passages_fit_prompt,
     workers_have_work,
     sync_suits_dtype,
+    transforms_reach_credit,
+    overlong_margin_fits,
     responses_have_a_velocity,
 )
 """Each gives the sentence to show, or None."""

@@ -22,6 +22,7 @@ from rlpost.optim import OptimSettings, adamw, learning_rate
 from rlpost.policy import CausalLM, PackedPolicy
 from rlpost.proximal import look
 from rlpost.publish import publish_adapter
+from rlpost.reward_shaping import shaping_metrics
 from rlpost.sampled import SampledTokens
 from rlpost.token_stats import TokenStats
 from rlpost.training_state import load_state, save_state
@@ -95,12 +96,13 @@ class TorchLearner:
         Raises TrainingError on a non-finite loss or gradient, before it reaches the weights.
         """
         ordered = sorted(groups, key=lambda group: group.ticket.index)
-        samples = self._algorithm.credit(ordered)
+        samples = self._algorithm.credited(ordered)
         parts, seen_metrics = self._prepare(samples)
         reports = [self._update(part) for _ in range(self._epochs) for part in parts]
         self._version += 1
         return {
             **group_metrics(ordered),
+            **shaping_metrics(ordered, self._algorithm.transforms),
             **seen_metrics,
             **fold(reports),
             "tokens/step": float(sum(num_tokens(sample) for sample in samples)),

@@ -71,6 +71,7 @@ METRICS: dict[str, Metric] = {
     ),
     "shaping/bonus": Metric(mean, "mean that shaping added to the advantage of a completion token"),
     "reward/mean": Metric(mean, "mean reward of the step's completions"),
+    "reward/shaped_mean": Metric(mean, "mean reward after unlikeliness and overlong shaping"),
     "reward/std": Metric(mean, "standard deviation of reward over the step's completions"),
     "reward/stderr": Metric(
         mean, "standard error of the mean reward, groups being the independent units"

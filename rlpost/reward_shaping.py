@@ -46,6 +46,14 @@ def _shaped(group: Group, transforms: Sequence[Transform]) -> Group:
     return group
 
 
+def shaping_metrics(groups: Sequence[Group], transforms: Sequence[Transform]) -> dict[str, float]:
+    """The mean reward of the step that credit is made from; empty without transforms."""
+    if not transforms:
+        return {}
+    rewards = [reward for group in shaped(groups, transforms) for reward in group.rewards_G]
+    return {"reward/shaped_mean": float(np.nanmean(rewards))}
+
+
 def overlong(group: Group, *, limit: int, margin: int, penalty: float = 1.0) -> list[float]:
     """Each reward plus ``penalty`` times its completion's ``overlong_penalty``."""
     return [

@@ -10,6 +10,7 @@ from typing import Any
 from rlpost.build_learner import build_learner
 from rlpost.config import RunConfig
 from rlpost.config_section import Section
+from rlpost.dynamic_sampling import DynamicSampling
 from rlpost.loop import Plan
 from rlpost.lora import LoraSettings
 from rlpost.models import load_tokenizer
@@ -53,6 +54,7 @@ def run_spec(cfg: RunConfig, *, prepared: Prepared, model_path: Path, run_dir: P
 
 def plan(cfg: RunConfig, run_dir: Path) -> Plan:
     """The numbers of the run."""
+    dynamic = cfg.algorithm.dynamic_sampling
     return Plan(
         run_id=cfg.name,
         seed=cfg.seed,
@@ -64,6 +66,7 @@ def plan(cfg: RunConfig, run_dir: Path) -> Plan:
             temperature=cfg.rollout.temperature, max_tokens=cfg.rollout.max_new_tokens
         ),
         policies=run_dir / "policies",
+        dynamic_sampling=None if dynamic is None else DynamicSampling(max_ratio=dynamic.max_ratio),
     )
 
 
@@ -110,6 +113,8 @@ def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
         credit=cfg.algorithm.credit.model_dump(),
         objective=cfg.algorithm.objective.model_dump(),
         aggregation=cfg.algorithm.aggregation.model_dump(),
+        transforms=cfg.algorithm.reward.transforms(limit=cfg.rollout.max_new_tokens),
+        mask_truncated=cfg.algorithm.reward.truncated == "mask",
         correction=_dump(cfg.algorithm.correction),
         kl=_dump(cfg.algorithm.kl),
         shaping=_dump(cfg.algorithm.shaping),

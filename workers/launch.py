@@ -11,6 +11,7 @@ from rankers.types import Run
 from rlpost.check import to_yaml
 from rlpost.checkpoint import Checkpoint, latest_checkpoint
 from rlpost.config import RunConfig, load
+from rlpost.choice import choose
 from rlpost.credit import advantages_of
 from rlpost.display import Display, open_display
 from rlpost.errors import UserError
@@ -27,6 +28,7 @@ from rlpost.loop import StepRecord
 from rlpost.memory import PeakMemory
 from rlpost.prepare import prepare
 from rlpost.report import write_report
+from rlpost.reward_shaping import TRANSFORMS, shaped
 from rlpost.rundir import CONFIG, RunDir, check_run
 from rlpost.summary import Summary
 from rlpost.tasks.task import HeldOut
@@ -175,10 +177,13 @@ def measured(run: Launch, driver: Driver, held_out: HeldOut, name: str) -> Run:
 def observer(run: Launch) -> Callable[[StepRecord], None]:
     """Writes each finished step into the run directory and onto the display."""
     credit = run.cfg.algorithm.credit.model_dump()
+    choices = run.cfg.algorithm.reward.transforms(limit=run.cfg.rollout.max_new_tokens)
+    transforms = [choose(TRANSFORMS, choice, what="reward transform") for choice in choices]
 
     def observe(record: StepRecord) -> None:
         run.run_dir.log_step(record.step, record.step, record.metrics)
-        run.run_dir.log_rollouts(record.step, record.groups, advantages_of(record.groups, credit))
+        advantages = advantages_of(shaped(record.groups, transforms), credit)
+        run.run_dir.log_rollouts(record.step, record.groups, advantages)
         run.display.step(record.step, record.metrics)
 
     return observe
