@@ -10,8 +10,8 @@ from pathlib import Path
 from rankers.types import Run
 from rlpost.check import to_yaml
 from rlpost.checkpoint import Checkpoint, latest_checkpoint
-from rlpost.config import RunConfig, load
 from rlpost.choice import choose
+from rlpost.config import RunConfig, load
 from rlpost.credit import advantages_of
 from rlpost.display import Display, open_display
 from rlpost.errors import UserError
