@@ -53,8 +53,13 @@ class Algorithm:
 
     @property
     def needs_all(self) -> bool:
-        """Whether samples without credit matter too."""
-        return self.kl is not None or self.shaping is not None
+        """Whether samples without credit must be looked at too."""
+        return self.trains_all or self.shaping is not None
+
+    @property
+    def trains_all(self) -> bool:
+        """Whether samples without credit add to the gradient."""
+        return self.kl is not None
 
     @property
     def asks(self) -> Asks:

@@ -112,10 +112,8 @@ class TorchLearner:
     def _prepare(self, samples: Sequence[Sample]) -> tuple[list[_Part], Mapping[str, float]]:
         """Look at the samples with the weights as they are, then pack them for each update."""
         algorithm = self._algorithm
-        # Without credit a sample adds nothing to the gradient of the objective: its tokens count
-        # in the denominators only.
-        learned = [i for i, s in enumerate(samples) if algorithm.needs_all or any(s.advantages_T)]
-        chosen = [samples[i] for i in learned]
+        looked = [i for i, s in enumerate(samples) if algorithm.needs_all or any(s.advantages_T)]
+        chosen = [samples[i] for i in looked]
         seen = look(
             self._policy,
             chosen,
@@ -133,7 +131,14 @@ class TorchLearner:
         size = math.ceil(len(samples) / self._minibatches)
         parts = []
         for start in range(0, len(samples), size):
-            members = [k for k, i in enumerate(learned) if start <= i < start + size]
+            # Without credit a sample adds nothing to the gradient of the objective: its tokens
+            # count in the denominators only.
+            members = [
+                k
+                for k, i in enumerate(looked)
+                if start <= i < start + size
+                and (algorithm.trains_all or any(chosen[k].advantages_T))
+            ]
             totals = totals_of(samples[start : start + size])
             parts.append(_Part(totals, self._packed(chosen, tokens, members)))
         return parts, metrics

@@ -147,6 +147,8 @@ class Verl:
         """``samples`` with the bonus that ``dynamics_S`` deserve against earlier steps, which they
         join.
         """
+        if not samples:
+            return Shaped([], {})
         usual = self._means.usual()
         shaped = list(samples)
         if usual is not None:
