@@ -128,9 +128,10 @@ class TorchLearner:
         tokens = SampledTokens.of(chosen, device=self._policy.device)
         self._refuse_non_finite(tokens.behaviour_T)
         tokens = algorithm.prepare(tokens, seen)
-        size = math.ceil(len(samples) / self._minibatches)
+        count = max(1, len(samples))
+        size = math.ceil(count / self._minibatches)
         parts = []
-        for start in range(0, len(samples), size):
+        for start in range(0, count, size):
             # Without credit a sample adds nothing to the gradient of the objective: its tokens
             # count in the denominators only.
             members = [
