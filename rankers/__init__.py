@@ -4,7 +4,7 @@ Usable alone: nothing here trains, and importing this package loads neither torc
 
     collection = load_collection("path/to/scifact", "test")
     first = bm25_run(collection, depth=100)
-    reranker = listwise_reranker(HfBackend("path/to/model"))  # from rankers.hf
+    reranker = listwise_reranker(HfBackend("path/to/model"))  # from rankers.backends.hf
     problems = [
         (
             Query(id=q, text=text),
@@ -19,22 +19,35 @@ Usable alone: nothing here trains, and importing this package loads neither torc
     print(evaluate(run, collection.qrels, ["nDCG@10"]).mean)
 """
 
+from rankers.budget import Budget
 from rankers.datasets import load_collection
-from rankers.errors import BackendError, DataError, EngineError, RankerError
+from rankers.errors import BackendError, DataError, EngineError, RankerError, ScoreError
 from rankers.first_stage import bm25_run, bm25_tag
 from rankers.measures import Evaluation, evaluate, ndcg
 from rankers.methods import (
     first_reranker,
+    full_ranking_reranker,
+    iranker_reranker,
     listwise_reranker,
+    pairwise_likelihood_reranker,
     pairwise_reranker,
+    pointwise_reranker,
+    query_likelihood_reranker,
     rank_r1_reranker,
     setwise_likelihood_reranker,
     setwise_reranker,
 )
 from rankers.parsing import Parsed, parse_permutation
-from rankers.ports import Backend, Completion, LabelBackend, LabelScores
+from rankers.ports import (
+    Backend,
+    Completion,
+    LabelBackend,
+    LabelScores,
+    Likelihood,
+    LikelihoodBackend,
+)
 from rankers.prompts import cut, listwise_answer, listwise_messages, neutralise
-from rankers.reranker import Reranker
+from rankers.reranker import PlannedReranker, Reranker, ScoreKind, cascade
 from rankers.significance import Comparison, compare, corrected
 from rankers.trec import read_qrels, read_run, write_qrels, write_run
 from rankers.types import (
@@ -53,6 +66,7 @@ from rankers.windows import sliding_windows
 __all__ = [
     "Backend",
     "BackendError",
+    "Budget",
     "Collection",
     "Comparison",
     "Completion",
@@ -62,31 +76,42 @@ __all__ = [
     "Evaluation",
     "LabelBackend",
     "LabelScores",
+    "Likelihood",
+    "LikelihoodBackend",
     "Parsed",
     "Passage",
+    "PlannedReranker",
     "Qrels",
     "Query",
     "RankerError",
     "Ranking",
     "Reranker",
     "Run",
+    "ScoreError",
+    "ScoreKind",
     "ScoredDoc",
     "Trace",
     "bm25_run",
     "bm25_tag",
+    "cascade",
     "compare",
     "corrected",
     "cut",
     "evaluate",
     "first_reranker",
+    "full_ranking_reranker",
+    "iranker_reranker",
     "listwise_answer",
     "listwise_messages",
     "listwise_reranker",
     "load_collection",
     "ndcg",
     "neutralise",
+    "pairwise_likelihood_reranker",
     "pairwise_reranker",
     "parse_permutation",
+    "pointwise_reranker",
+    "query_likelihood_reranker",
     "rank_r1_reranker",
     "read_qrels",
     "read_run",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from rankers.parsing import Reading, Rule
 from rankers.plans import Choice
-from rankers.prompts import LETTERS, Message, neutralise
+from rankers.prompts import LETTERS, Message, neutralise, neutralise_fields
 
 SETWISE_LABELS = LETTERS[:23]
 """Labels of setwise prompts; more passages than letters do not fit into one question."""
@@ -62,11 +62,11 @@ def setwise_messages(query: str, passages: Sequence[str]) -> list[Message]:
             f"{len(passages)} passages, but a setwise question has {len(SETWISE_LABELS)}"
         )
     listed = "\n\n".join(
-        f'Passage {letter}: "{neutralise(passage)}"'
+        f'Passage {letter}: "{neutralise_fields(passage)}"'
         for letter, passage in zip(SETWISE_LABELS, passages, strict=False)
     )
     return _user(
-        f'Given a query "{neutralise(query)}", which of the following passages is the most '
+        f'Given a query "{neutralise_fields(query)}", which of the following passages is the most '
         f"relevant one to the query?\n\n{listed}\n\n"
         "Output only the passage label of the most relevant passage:"
     )
@@ -74,11 +74,11 @@ def setwise_messages(query: str, passages: Sequence[str]) -> list[Message]:
 
 def pairwise_messages(query: str, passages: Sequence[str]) -> list[Message]:
     """The pairwise question of PRP, arXiv 2306.17563, for exactly two passages."""
-    first, second = passages
+    first, second = map(neutralise_fields, passages)
     return _user(
-        f'Given a query "{neutralise(query)}", which of the following two passages is more '
-        f'relevant to the query?\n\nPassage A: "{neutralise(first)}"\n\n'
-        f'Passage B: "{neutralise(second)}"\n\nOutput Passage A or Passage B:'
+        f'Given a query "{neutralise_fields(query)}", which of the following two passages is more '
+        f'relevant to the query?\n\nPassage A: "{first}"\n\n'
+        f'Passage B: "{second}"\n\nOutput Passage A or Passage B:'
     )
 
 

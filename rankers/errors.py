@@ -1,5 +1,8 @@
 """All errors of `rankers`. Each takes one string, so that it survives pickling."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RankerError(Exception):
     """Base of all errors of this package."""
@@ -15,3 +18,18 @@ class EngineError(RankerError, RuntimeError):
 
 class BackendError(RankerError, RuntimeError):
     """A model backend failed to answer; says nothing about the quality of any answer."""
+
+
+class ScoreError(BackendError):
+    """A model gave a score that is no number: it is broken, and would be so in the next batch."""
+
+
+@contextmanager
+def backend_boundary(doing: str) -> Iterator[None]:
+    """Turn any foreign exception raised inside into BackendError, saying what was being done."""
+    try:
+        yield
+    except RankerError:
+        raise
+    except Exception as exc:
+        raise BackendError(f"{doing}: {type(exc).__name__}: {exc}") from exc

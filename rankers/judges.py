@@ -1,16 +1,17 @@
 """How a question gets its answer: from generated text, or from log-probabilities of its labels."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol
+from typing import Generic, Protocol, TypeVar
 
+from rankers.budget import Ask, Budget, Prompt, fitted
+from rankers.errors import BackendError, ScoreError
 from rankers.parsing import A_co, Reading
 from rankers.plans import A, Choice, Order
 from rankers.ports import Backend, LabelBackend
-from rankers.prompts import Message
 
-Ask = Callable[[str, Sequence[str]], list[Message]]
-"""(query, passages shown) -> chat."""
+Answered = TypeVar("Answered")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +27,21 @@ class Reply(Generic[A_co]):
     """The answer to one question, and what it cost."""
 
     reading: Reading[A_co]
-    prompt_tokens: int
-    generated_tokens: int
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    truncated: int = 0
+    """Passages cut to fit the prompt."""
+    text: str = ""
+    """What the model wrote; empty where it wrote nothing."""
 
 
 class Judge(Protocol[A_co]):
-    """Answers a batch of independent questions, in order."""
+    """Answers a batch of independent questions, in order.
 
-    def __call__(self, questions: Sequence[Question]) -> Sequence[Reply[A_co]]: ...
+    A BackendError in place of a reply: the engine failed on that question alone.
+    """
+
+    def __call__(self, questions: Sequence[Question]) -> Sequence[Reply[A_co] | BackendError]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,24 +54,29 @@ class TextJudge(Generic[A]):
     """(text, number of passages shown) -> reading; never raises."""
     max_tokens: Callable[[int], int]
     """Number of passages shown -> tokens an answer may take."""
+    budget: Budget | None = None
 
-    def __call__(self, questions: Sequence[Question]) -> list[Reply[A]]:
-        chats = [self.ask(question.query, question.passages) for question in questions]
+    def __call__(self, questions: Sequence[Question]) -> list[Reply[A] | BackendError]:
+        prompts = prompts_of(questions, self.ask, self.budget)
         longest = max(self.max_tokens(len(question.passages)) for question in questions)
-        completions = self.backend.complete(chats, max_tokens=longest)
+        found = self.backend.complete([prompt.chat for prompt in prompts], max_tokens=longest)
         return [
-            Reply(
+            completion
+            if isinstance(completion, BackendError)
+            else Reply(
                 reading=self.read(completion.text, len(question.passages)),
                 prompt_tokens=completion.prompt_tokens,
                 generated_tokens=completion.generated_tokens,
+                truncated=prompt.truncated,
+                text=completion.text,
             )
-            for question, completion in zip(questions, completions, strict=True)
+            for question, prompt, completion in zip(questions, prompts, found, strict=True)
         ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelJudge(Generic[A]):
-    """Reads the answer off the next-token log-probabilities of the passages' labels.
+    """Reads the answer off the next-token log-probabilities of the labels.
 
     Nothing is generated, so nothing can be malformed.
     """
@@ -71,34 +84,52 @@ class LabelJudge(Generic[A]):
     backend: LabelBackend
     ask: Ask
     labels: Sequence[str]
-    """Labels of the passages shown, the first ones for a shorter list."""
     primer: str
     """What the answer begins with, so that a label comes next."""
     read: Callable[[Sequence[float]], A]
-    """Log-probabilities of the labels of the passages shown -> answer."""
+    """Log-probabilities of the labels -> answer."""
+    per_passage: bool = True
+    """One label per passage, the first ones for a shorter list; else all labels, always."""
+    budget: Budget | None = None
 
-    def __call__(self, questions: Sequence[Question]) -> list[Reply[A]]:
-        chats = [self.ask(question.query, question.passages) for question in questions]
-        scores = self.backend.label_logprobs(chats, labels=self.labels, primer=self.primer)
+    def __call__(self, questions: Sequence[Question]) -> list[Reply[A] | BackendError]:
+        prompts = prompts_of(questions, self.ask, self.budget)
+        found = self.backend.label_logprobs(
+            [prompt.chat for prompt in prompts], labels=self.labels, primer=self.primer
+        )
         return [
-            Reply(
-                reading=Reading(
-                    answer=self.read(found.logprobs[: len(question.passages)]),
-                    rule="strict",
-                    malformed="ok",
-                ),
-                prompt_tokens=found.prompt_tokens,
+            scores
+            if isinstance(scores, BackendError)
+            else Reply(
+                reading=certain(self.read(self._shown(scores.logprobs, question))),
+                prompt_tokens=scores.prompt_tokens,
                 generated_tokens=1,
+                truncated=prompt.truncated,
             )
-            for question, found in zip(questions, scores, strict=True)
+            for question, prompt, scores in zip(questions, prompts, found, strict=True)
         ]
+
+    def _shown(self, logprobs: Sequence[float], question: Question) -> Sequence[float]:
+        return logprobs[: len(question.passages)] if self.per_passage else logprobs
+
+
+def prompts_of(questions: Sequence[Question], ask: Ask, budget: Budget | None) -> list[Prompt]:
+    """The chats of ``questions``, within the budget."""
+    return [fitted(budget, ask, question.query, question.passages) for question in questions]
+
+
+def certain(answer: Answered) -> Reading[Answered]:
+    """The reading of an answer that was not written: it cannot be malformed."""
+    return Reading(answer=answer, rule="strict", malformed="ok")
 
 
 def by_logprob(logprobs: Sequence[float]) -> Order:
-    """All labels, the most probable first; equal ones in input order."""
+    """All labels, the most probable first; equal ones in input order. ScoreError on a NaN."""
+    if any(math.isnan(logprob) for logprob in logprobs):
+        raise ScoreError(f"the model gave its labels the log-probabilities {logprobs}")
     return tuple(sorted(range(len(logprobs)), key=lambda i: -logprobs[i]))
 
 
 def most_probable(logprobs: Sequence[float]) -> Choice:
-    """The most probable label; the first of equal ones."""
+    """The most probable label; the first of equal ones. Raises ScoreError on a NaN."""
     return by_logprob(logprobs)[0]

@@ -1,6 +1,6 @@
 """Listwise plans: one question orders a whole window; elimination removes the worst, one by one."""
 
-from rankers.plans import Choice, Order, Plan
+from rankers.plans import Choice, Order, Plan, by_rank
 from rankers.windows import sliding_windows
 
 
@@ -16,10 +16,12 @@ def sliding(n: int, *, window: int = 20, step: int = 10) -> Plan[Order]:
             continue
         shown = tuple(ranking[start:end])
         [order] = yield [shown]
+        if order is None:
+            continue
         if sorted(order) != list(range(len(shown))):
             raise ValueError(f"the answer to {len(shown)} candidates is no permutation: {order}")
         ranking[start:end] = [shown[position] for position in order]
-    return tuple(ranking)
+    return by_rank(ranking)
 
 
 def elimination(n: int) -> Plan[Choice]:
@@ -33,4 +35,4 @@ def elimination(n: int) -> Plan[Choice]:
         [choice] = yield [tuple(remaining)]
         usable = choice is not None and 0 <= choice < len(remaining)
         removed.append(remaining.pop(choice if choice is not None and usable else -1))
-    return (*remaining, *reversed(removed))
+    return by_rank([*remaining, *reversed(removed)])

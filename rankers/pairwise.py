@@ -6,13 +6,13 @@ ielab/llm-rankers b36517b comparison by comparison.
 
 from collections.abc import Generator, Sequence
 
-from rankers.plans import Ask, Choice, Plan, top_then_rest
+from rankers.plans import Ask, Choice, Plan, by_score, top_then_rest
 
 
 def all_pairs(n: int) -> Plan[Choice]:
     """Every pair in both orders, n(n-1) questions in one batch: a win scores 1, a tie 1/2 each.
 
-    Equal scores keep the input order.
+    The scores of the outcome are these sums; equal ones keep the input order.
     """
     pairs = [(i, j) for i in range(n) for j in range(i + 1, n)]
     scores = [0.0] * n
@@ -22,7 +22,7 @@ def all_pairs(n: int) -> Plan[Choice]:
             outcome = _outcome(forth, back)
             scores[i] += outcome
             scores[j] += 1 - outcome
-    return tuple(sorted(range(n), key=lambda i: -scores[i]))
+    return by_score(scores, range(n))
 
 
 def heapsort(n: int, *, k: int = 10) -> Plan[Choice]:

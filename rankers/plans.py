@@ -6,10 +6,13 @@ counted with an oracle. Every plan returns a permutation of its candidates, what
 """
 
 import hashlib
+import math
 import random
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+from rankers.errors import ScoreError
 
 Ask = tuple[int, ...]
 """Candidates to show in one prompt, in this order."""
@@ -20,28 +23,44 @@ Choice = int | None
 Order = tuple[int, ...]
 """Positions in the ask, best first: a permutation."""
 
-A = TypeVar("A")
-Plan = Generator[list[Ask], Sequence[A], Order]
-"""Yields batches whose asks are independent of each other; returns the final order."""
+Scores = tuple[float, ...]
+"""Aligned with the ask; larger is better."""
 
-Answerer = Callable[[Sequence[tuple[int, Ask]]], Sequence[A]]
+
+class Outcome(NamedTuple):
+    """What a plan comes to."""
+
+    order: Order
+    """A permutation of the candidates, best first."""
+    scores: Scores
+    """Aligned with ``order``, never rising; empty where an engine failure left some unknown."""
+
+
+A = TypeVar("A")
+Plan = Generator[list[Ask], Sequence[A | None], Outcome]
+"""Yields batches whose asks are independent of each other; returns the outcome.
+
+An answer is None where the engine failed: the order that stands is then kept.
+"""
+
+Answerer = Callable[[Sequence[tuple[int, Ask]]], Sequence[A | None]]
 """Answers a batch of (index of the plan, ask), in order; typically one call of an engine."""
 
 
-def run_together(plans: Sequence[Plan[A]], answer: Answerer[A]) -> list[Order]:
+def run_together(plans: Sequence[Plan[A]], answer: Answerer[A]) -> list[Outcome]:
     """Run plans in lock-step: the open asks of all of them go to ``answer`` as one batch.
 
-    The result of each plan is what it would be alone, if ``answer`` treats asks independently.
+    The outcome of each plan is what it would be alone, if ``answer`` treats asks independently.
     """
-    orders: list[Order | None] = [None] * len(plans)
+    outcomes: dict[int, Outcome] = {}
     open_asks: dict[int, list[Ask]] = {}
 
-    def advance(i: int, answers: Sequence[A] | None) -> None:
+    def advance(i: int, answers: Sequence[A | None] | None) -> None:
         try:
             open_asks[i] = next(plans[i]) if answers is None else plans[i].send(answers)
         except StopIteration as stop:
             open_asks.pop(i, None)
-            orders[i] = stop.value
+            outcomes[i] = stop.value
 
     for i in range(len(plans)):
         advance(i, None)
@@ -55,7 +74,12 @@ def run_together(plans: Sequence[Plan[A]], answer: Answerer[A]) -> list[Order]:
             end = start + len(asks)
             advance(i, answers[start:end])
             start = end
-    return [order for order in orders if order is not None]
+    return [outcomes[i] for i in range(len(plans))]
+
+
+def unseeded(plan: Callable[[int], Plan[A]], n: int, key: str) -> Plan[A]:
+    """``plan`` over ``n`` candidates, for a method that makes no seeded choice by ``key``."""
+    return plan(n)
 
 
 def shuffled(plan: Plan[Choice], *, key: str, votes: int = 1) -> Plan[Choice]:
@@ -71,8 +95,8 @@ def shuffled(plan: Plan[Choice], *, key: str, votes: int = 1) -> Plan[Choice]:
         try:
             asks = next(plan) if answers is None else plan.send(answers)
         except StopIteration as stop:
-            order: Order = stop.value
-            return order
+            outcome: Outcome = stop.value
+            return outcome
         rngs = [random.Random(_seed(key, number + i)) for i in range(len(asks))]
         number += len(asks)
         shows = [
@@ -94,15 +118,32 @@ def shuffled(plan: Plan[Choice], *, key: str, votes: int = 1) -> Plan[Choice]:
         ]
 
 
+def by_rank(order: Sequence[int]) -> Outcome:
+    """An outcome whose scores say no more than the rank: they fall from n to 1."""
+    return Outcome(tuple(order), tuple(float(n) for n in range(len(order), 0, -1)))
+
+
+def by_score(scores: Sequence[float], candidates: Sequence[int]) -> Outcome:
+    """``candidates`` by their ``scores``; equal ones stay as they are.
+
+    Raises ScoreError on a score that is not finite: a broken model is no ranking.
+    """
+    for score, candidate in zip(scores, candidates, strict=True):
+        if not math.isfinite(score):
+            raise ScoreError(f"the model gave candidate {candidate} the score {score}")
+    ranked = sorted(zip(candidates, scores, strict=True), key=lambda pair: -pair[1])
+    return Outcome(tuple(i for i, _ in ranked), tuple(float(score) for _, score in ranked))
+
+
 def checked_choice(choice: Choice, size: int) -> int:
     """The chosen position; the first one where the answer is unusable or names nobody shown."""
     return choice if choice is not None and 0 <= choice < size else 0
 
 
-def top_then_rest(top: Sequence[int], n: int) -> Order:
+def top_then_rest(top: Sequence[int], n: int) -> Outcome:
     """The candidates of ``top``, then all others in input order."""
     taken = set(top)
-    return (*top, *(i for i in range(n) if i not in taken))
+    return by_rank([*top, *(i for i in range(n) if i not in taken)])
 
 
 def _majority(votes: Sequence[Choice], rng: random.Random) -> Choice:

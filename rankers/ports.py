@@ -1,10 +1,22 @@
-"""What ranking methods need of a model: two protocols, so that any engine can stand behind them."""
+"""What ranking methods need of a model: small protocols, so that any engine can stand behind them.
+
+Wherever a backend answers a batch, a ``BackendError`` in place of an answer says that the engine
+failed on that item alone; a backend that raises one has failed on the whole batch. A failure is
+never disguised as an answer.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from rankers.errors import BackendError
 from rankers.prompts import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +37,21 @@ class LabelScores:
     prompt_tokens: int
 
 
-class Backend(Protocol):
-    """Greedy text generation. One call is one batch; answers come in the order of the chats.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likelihood:
+    """How probable a text is as the answer to a chat."""
 
-    Raises BackendError where the engine fails: a failure is never disguised as an answer.
-    """
+    logprobs_T: tuple[float, ...]
+    """Natural log, one per token of the text."""
+    prompt_tokens: int
+
+
+class Backend(Protocol):
+    """Greedy text generation. One call is one batch; answers come in the order of the chats."""
 
     def complete(
         self, chats: Sequence[Sequence[Message]], *, max_tokens: int
-    ) -> Sequence[Completion]: ...
+    ) -> Sequence[Completion | BackendError]: ...
 
 
 class LabelBackend(Protocol):
@@ -45,4 +63,37 @@ class LabelBackend(Protocol):
 
     def label_logprobs(
         self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
-    ) -> Sequence[LabelScores]: ...
+    ) -> Sequence[LabelScores | BackendError]: ...
+
+
+class LikelihoodBackend(Protocol):
+    """Log-probabilities of given answers, one per chat; the end of the turn is not part of them.
+
+    Raises DataError for an answer of no tokens.
+    """
+
+    def likelihoods(
+        self, chats: Sequence[Sequence[Message]], *, answers: Sequence[str]
+    ) -> Sequence[Likelihood | BackendError]: ...
+
+
+class Embedder(Protocol):
+    """Texts -> vectors. A text's vector does not depend on the other texts of the batch."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """``texts`` as documents or plain queries, [N, D]; lengths need not be 1."""
+        ...
+
+
+class ChatEmbedder(Embedder, Protocol):
+    """An embedder that also reads chats: E2Rank's query side is a whole listwise prompt."""
+
+    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]: ...
+
+
+class CrossScorer(Protocol):
+    """Reads query and passage together; a larger score is more relevant."""
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> Sequence[float]:
+        """Unbounded scores (logits), aligned with the (query, passage) ``pairs``."""
+        ...

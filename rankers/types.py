@@ -1,5 +1,6 @@
 """What rankers pass around: documents, queries, judged collections, runs and rankings."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,6 +51,9 @@ class Collection:
     corpus: Mapping[str, Document]
     queries: Mapping[str, str]
     qrels: Qrels
+    excluded: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Query id -> documents that its results and their evaluation leave out (BRIGHT's lists, a
+    query that is itself a document)."""
 
     @cached_property
     def num_judged_absent(self) -> int:
@@ -70,15 +74,43 @@ Run = Mapping[str, list[ScoredDoc]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What one ranking cost, and how well the model kept to the format."""
+    """What one ranking cost, how well the model kept to the format, and what went wrong."""
 
     calls: int = 0
+    """Questions asked, answered or not."""
     prompt_tokens: int = 0
+    """0 where the model is an encoder: those do not report tokens."""
     generated_tokens: int = 0
     malformed: Mapping[str, int] = field(default_factory=dict)
     """Answers by class: ok, wrong_format, repetition, missing."""
     rules: Mapping[str, int] = field(default_factory=dict)
     """Answers by the rule that read them: strict, loose, none."""
+    failures: int = 0
+    """Questions that the engine failed to answer: there the order that stood was kept."""
+    truncated: int = 0
+    """Passages cut to fit a prompt, counted at every showing."""
+    texts: tuple[str, ...] = ()
+    """What the model wrote, reasoning included, in the order of the calls; only where asked for."""
+    seconds: float = field(default=0.0, compare=False)
+    """Wall time until this ranking stood; queries ranked together share it."""
+
+    @property
+    def degraded(self) -> bool:
+        """Whether the engine failed somewhere: the ranking is in part the order it was given."""
+        return self.failures > 0
+
+    def __add__(self, other: "Trace") -> "Trace":
+        return Trace(
+            calls=self.calls + other.calls,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            generated_tokens=self.generated_tokens + other.generated_tokens,
+            malformed=dict(Counter(self.malformed) + Counter(other.malformed)),
+            rules=dict(Counter(self.rules) + Counter(other.rules)),
+            failures=self.failures + other.failures,
+            truncated=self.truncated + other.truncated,
+            texts=self.texts + other.texts,
+            seconds=self.seconds + other.seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +123,10 @@ class Ranking:
     order: tuple[int, ...]
     """``order[0]`` is the input index of the best candidate."""
     scores: tuple[float, ...] = ()
-    """Aligned with ``order``; their meaning is the method's. Empty where it has none."""
+    """Aligned with ``order`` and never rising along it; their meaning is ``Reranker.score_kind``.
+
+    Empty where there are none: a method that scores passages, and an engine that failed on some.
+    """
     trace: Trace = field(default_factory=Trace)
 
     def __post_init__(self) -> None:

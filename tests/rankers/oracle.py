@@ -38,5 +38,5 @@ class Oracle:
 
 def run_alone(plan: Plan[A], answer: Callable[[Ask], A]) -> Order:
     """The order of one plan whose asks are answered one by one."""
-    [order] = run_together([plan], lambda batch: [answer(ask) for _, ask in batch])
-    return order
+    [outcome] = run_together([plan], lambda batch: [answer(ask) for _, ask in batch])
+    return outcome.order

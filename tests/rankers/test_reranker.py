@@ -1,97 +1,46 @@
-"""Methods over a model that reads relevance in the passages, through real prompts and parsers."""
+"""One interface for every method: the best on top, nobody lost, costs counted, failures told."""
 
 import copy
 import pickle
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from rankers.errors import BackendError
-from rankers.methods import (
+from rankers import (
+    BackendError,
+    Completion,
+    Reranker,
+    ScoreError,
+    cascade,
     first_reranker,
+    full_ranking_reranker,
     listwise_reranker,
     pairwise_reranker,
+    pointwise_reranker,
+    query_likelihood_reranker,
     rank_r1_reranker,
-    setwise_likelihood_reranker,
     setwise_reranker,
 )
-from rankers.ports import Completion, LabelScores
+from rankers.ports import LabelScores, Likelihood
 from rankers.prompts import Message
-from rankers.reranker import Reranker
 from rankers.types import Passage, Query
+from tests.rankers.reader import METHODS, SCORING, WRITTEN, Reader, best_of, problem
 
-METHODS: dict[str, Callable[[Any], Reranker[Any]]] = {
-    "compact": partial(listwise_reranker, template="compact"),
-    "rank_zephyr": partial(listwise_reranker, template="rank_zephyr"),
-    "rankgpt": partial(listwise_reranker, template="rankgpt"),
-    "first": first_reranker,
-    "setwise": partial(setwise_reranker, k=5),
-    "setwise bubblesort": partial(setwise_reranker, sort="bubblesort", k=5),
-    "setwise likelihood": partial(setwise_likelihood_reranker, k=5),
-    "rank_r1": partial(rank_r1_reranker, k=5, num_children=4, votes=3),
-    "all pairs": partial(pairwise_reranker, sort="all_pairs"),
-    "pairwise heapsort": partial(pairwise_reranker, k=5),
-    "pairwise sliding": partial(pairwise_reranker, sort="sliding", k=5),
-}
-WRITTEN = [name for name in METHODS if name not in ("first", "setwise likelihood")]
-WORTH = re.compile(r"worth (\d+)")
-
-
-@dataclass(kw_only=True)
-class Reader:
-    """Answers every prompt from the numbers in its passages, in the form that the prompt asks."""
-
-    garble_every: int = 0
-    batches: list[int] = field(default_factory=list)
-    answered: int = 0
-
-    def complete(self, chats: Sequence[Sequence[Message]], *, max_tokens: int) -> list[Completion]:
-        assert max_tokens >= 8
-        self.batches.append(len(chats))
-        return [self._completion(chat) for chat in chats]
-
-    def label_logprobs(
-        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
-    ) -> list[LabelScores]:
-        self.batches.append(len(chats))
-        self.answered += len(chats)
-        found = []
-        for chat in chats:
-            worths = [int(worth) for worth in WORTH.findall(chat[-1]["content"])]
-            logprobs = (*(worth / 100 - 9.0 for worth in worths), *[0.0] * len(labels))
-            found.append(LabelScores(logprobs=logprobs[: len(labels)], prompt_tokens=100))
-        return found
-
-    def _completion(self, chat: Sequence[Message]) -> Completion:
-        self.answered += 1
-        text = self._answer("\n".join(turn["content"] for turn in chat))
-        if self.garble_every and self.answered % self.garble_every == 0:
-            text = "I cannot say"
-        return Completion(text=text, prompt_tokens=100, generated_tokens=len(text.split()))
-
-    def _answer(self, prompt: str) -> str:
-        worths = [int(worth) for worth in WORTH.findall(prompt)]
-        best = max(range(len(worths)), key=lambda i: worths[i])
-        if "<answer>" in prompt:
-            return f"<think>It is {best}.</think> <answer>[{best + 1}]</answer>"
-        if "Output" in prompt:
-            return f"Passage {'ABCDEFGHIJKLMNOPQRSTUVW'[best]}"
-        order = sorted(range(len(worths)), key=lambda i: -worths[i])
-        return " > ".join(f"[{i + 1}]" for i in order)
-
-
-def problem(number: int, n: int) -> tuple[Query, list[Passage]]:
-    worths = [(17 * i + 5 * number + 3) % 101 for i in range(n)]
-    passages = [Passage(id=f"d{i}", text=f"text worth {worth}") for i, worth in enumerate(worths)]
-    return Query(id=f"q{number}", text="which"), passages
-
-
-def best_of(passages: Sequence[Passage], k: int) -> list[int]:
-    return sorted(range(len(passages)), key=lambda i: -int(passages[i].text.split()[-1]))[:k]
+NONSENSE = [
+    "",
+    "[0]",
+    "[99] > [-1]",
+    "Z",
+    "<think>",
+    "<answer></answer>",
+    "<think>x</think><answer>passage 77</answer>",
+    "9" * 5000,
+    "\u2460\u00b2[\uff11]",
+    "[1] > " * 300,
+]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -100,10 +49,30 @@ def test_a_model_that_knows_brings_the_best_to_the_top(name: str) -> None:
     reader = Reader()
     ranking = METHODS[name](reader).rank(query, passages)
     assert list(ranking.order[:5]) == best_of(passages, 5)
-    assert ranking.scores == tuple(range(30, 0, -1))
     assert ranking.trace.calls == reader.answered == ranking.trace.malformed["ok"]
     assert ranking.trace.rules == {"strict": reader.answered}
-    assert ranking.trace.prompt_tokens == 100 * reader.answered
+    assert not ranking.trace.degraded
+    assert ranking.trace.seconds > 0
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_scores_mean_what_the_method_says(name: str) -> None:
+    query, passages = problem(1, 30)
+    worths = [int(passage.text.split()[-1]) for passage in passages]
+    reranker = METHODS[name](Reader())
+    ranking = reranker.rank(query, passages)
+    log_odds = [worths[i] / 100 - 9.0 + 9.5 for i in ranking.order]
+    expected = {
+        "rank": [float(n) for n in range(30, 0, -1)],
+        "wins": [float(n) for n in range(29, -1, -1)],
+        "log_odds": log_odds,
+        "log_likelihood": [x - 9.5 for x in log_odds],
+    }
+    if reranker.score_kind == "probability":
+        assert all(0 < score < 1 for score in ranking.scores)
+        assert list(ranking.scores) == sorted(ranking.scores, reverse=True)
+    else:
+        assert ranking.scores == pytest.approx(expected[reranker.score_kind])
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -113,7 +82,19 @@ def test_many_queries_give_what_each_gives_alone_in_shared_batches(name: str) ->
     together = METHODS[name](reader).rank_many(problems)
     alone = METHODS[name](Reader())
     assert together == [alone.rank(query, passages) for query, passages in problems]
-    assert len(reader.batches) < sum(ranking.trace.calls for ranking in together)
+    calls = [ranking.trace.calls for ranking in together]
+    assert calls[:2] == [0, int(name in SCORING)]  # a single passage has no rival, only a score
+    assert len(reader.batches) < sum(calls)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_reranker_pickles_and_copies(name: str) -> None:
+    query, passages = problem(1, 12)
+    reranker = METHODS[name](Reader())
+    expected = reranker.rank(query, passages)
+    assert pickle.loads(pickle.dumps(reranker)).rank(query, passages) == expected
+    assert copy.deepcopy(reranker).rank(query, passages) == expected
+    assert pickle.loads(pickle.dumps(expected)) == copy.deepcopy(expected) == expected
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -122,15 +103,111 @@ def test_answers_that_say_nothing_are_counted_and_lose_nobody(name: str) -> None
     ranking = METHODS[name](Reader(garble_every=3)).rank(query, passages)
     assert sorted(ranking.order) == list(range(25))
     assert ranking.trace.malformed.get("wrong_format", 0) == ranking.trace.calls // 3
+    assert not ranking.trace.degraded
+
+
+@pytest.mark.parametrize("text", NONSENSE)
+@pytest.mark.parametrize("name", WRITTEN)
+def test_nonsense_alone_still_ranks_everybody(name: str, text: str) -> None:
+    query, passages = problem(2, 8)
+    ranking = METHODS[name](Reader(garble_every=1, nonsense=text)).rank(query, passages)
+    assert sorted(ranking.order) == list(range(8))
+    assert sum(ranking.trace.malformed.values()) == ranking.trace.calls
+
+
+TO_DEPTH: dict[str, Callable[..., Reranker]] = {
+    "listwise": lambda backend, k: listwise_reranker(backend, window=k, step=(k + 1) // 2),
+    "full": lambda backend, k: full_ranking_reranker(backend),
+    "setwise heapsort": setwise_reranker,
+    "setwise bubblesort": partial(setwise_reranker, sort="bubblesort", num_children=19),
+    "rank_r1": rank_r1_reranker,
+}
+
+
+@pytest.mark.parametrize("name", TO_DEPTH)
+@settings(max_examples=25)
+@given(n=st.integers(0, 200), k=st.integers(1, 210), text=st.text(max_size=80))
+def test_any_answer_gives_a_permutation_of_any_number(name: str, n: int, k: int, text: str) -> None:
+    passages = [Passage(id="same", text="") for _ in range(n)]
+    reranker = TO_DEPTH[name](Reader(garble_every=1, nonsense=text), k=k)
+    assert sorted(reranker.rank(Query(id="q", text=""), passages).order) == list(range(n))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_the_engine_failed_on_keeps_its_order_and_is_told(name: str) -> None:
+    problems = [problem(number, 25) for number in range(3)]
+    rankings = METHODS[name](Reader(fail_every=2)).rank_many(problems)
+    assert all(sorted(ranking.order) == list(range(25)) for ranking in rankings)
+    calls = sum(ranking.trace.calls for ranking in rankings)
+    assert sum(ranking.trace.failures for ranking in rankings) == calls // 2
+    if name in SCORING:
+        # Some passages of the list have no score: the whole list stays, and says so.
+        assert rankings[0].order == tuple(range(25))
+        assert rankings[0].scores == ()
+    with pytest.raises(BackendError, match="no answer from the engine"):
+        METHODS[name](Reader(fail_every=2)).rank_many(problems, strict=True)
+
+
+class Flaky(Reader):
+    """An engine whose first whole batch is lost."""
+
+    def complete(
+        self, chats: Sequence[Sequence[Message]], *, max_tokens: int
+    ) -> list[Completion | BackendError]:
+        if not self.batches:
+            self.batches.append(0)
+            raise BackendError("the connection broke")
+        return super().complete(chats, max_tokens=max_tokens)
+
+
+def test_a_failed_window_keeps_the_order_that_stood() -> None:
+    query, passages = problem(4, 30)
+    ranking = listwise_reranker(Flaky()).rank(query, passages)
+    # The bottom window was lost: its ten last stay last, as they came.
+    assert ranking.order[20:] == tuple(range(20, 30))
+    assert list(ranking.order[:3]) == best_of(passages[:20], 3)
+    assert (ranking.trace.calls, ranking.trace.failures) == (2, 1)
+    assert ranking.trace.degraded
+    with pytest.raises(BackendError, match="the connection broke"):
+        listwise_reranker(Flaky()).rank(query, passages, strict=True)
+
+
+def test_an_engine_that_answers_nothing_at_all_gives_no_ranking() -> None:
+    with pytest.raises(BackendError):
+        listwise_reranker(Reader(fail_every=1)).rank_many([problem(4, 3), problem(5, 40)])
+
+
+class Broken:
+    """A model whose weights hold a NaN."""
+
+    def label_logprobs(
+        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+    ) -> list[LabelScores]:
+        nan = (float("nan"),) * len(labels)
+        return [LabelScores(logprobs=nan, prompt_tokens=1) for _ in chats]
+
+    def likelihoods(
+        self, chats: Sequence[Sequence[Message]], *, answers: Sequence[str]
+    ) -> list[Likelihood]:
+        return [Likelihood(logprobs_T=(float("nan"),), prompt_tokens=1) for _ in chats]
+
+
+@pytest.mark.parametrize("name", ["first", "setwise likelihood", "all pairs likelihood", *SCORING])
+def test_a_score_that_is_no_number_is_an_error_never_a_rank(name: str) -> None:
+    with pytest.raises(ScoreError, match="nan"):
+        METHODS[name](Broken()).rank(*problem(1, 4))
 
 
 def test_published_call_counts() -> None:
     query, passages = problem(3, 100)
-    rerankers: list[tuple[Reranker[Any], int]] = [
+    rerankers: list[tuple[Reranker, int]] = [
         (listwise_reranker(Reader()), 9),
-        (listwise_reranker(Reader(), window=100, step=10), 1),
+        (full_ranking_reranker(Reader()), 1),
         (first_reranker(Reader()), 9),
         (pairwise_reranker(Reader(), sort="all_pairs"), 9900),
+        (pointwise_reranker(Reader()), 100),
+        (query_likelihood_reranker(Reader()), 100),
+        (METHODS["iranker"](Reader()), 99),
     ]
     for reranker, calls in rerankers:
         assert reranker.rank(query, passages).trace.calls == calls
@@ -138,26 +215,50 @@ def test_published_call_counts() -> None:
 
 def test_passages_with_the_same_text_or_id_stay_apart() -> None:
     passages = [Passage(id="same", text="worth 1")] * 3
-    ranking = listwise_reranker(Reader(), template="compact").rank(Query(id="q", text=""), passages)
-    assert ranking.order == (0, 1, 2)
-    assert pickle.loads(pickle.dumps(ranking)) == copy.deepcopy(ranking) == ranking
+    for method in METHODS.values():
+        ranking = method(Reader()).rank(Query(id="q", text=""), passages)
+        assert sorted(ranking.order) == [0, 1, 2]
+    assert listwise_reranker(Reader()).rank(Query(id="q", text=""), passages).order == (0, 1, 2)
 
 
-class Failing:
-    """An engine that is down."""
-
-    def complete(self, chats: Sequence[Sequence[Message]], *, max_tokens: int) -> list[Completion]:
-        raise BackendError("no answer from the engine")
-
-
-def test_an_engine_failure_is_not_a_ranking() -> None:
-    query, passages = problem(4, 3)
-    with pytest.raises(BackendError):
-        listwise_reranker(Failing()).rank(query, passages)
+@pytest.mark.parametrize("name", METHODS)
+def test_an_empty_query_and_an_empty_passage_are_ranked_like_others(name: str) -> None:
+    passages = [Passage(id="a", text=" worth 1"), Passage(id="b", text="worth 9")]
+    assert METHODS[name](Reader()).rank(Query(id="", text=""), passages).order == (1, 0)
+    empty = [Passage(id="a", text=""), Passage(id="b", text="")]
+    reranker = METHODS[name](Reader(garble_every=1))
+    assert sorted(reranker.rank(Query(id="q", text="x"), empty).order) == [0, 1]
 
 
-def test_windows_beyond_the_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match="window must be <= 26"):
-        first_reranker(Reader(), window=27)
-    with pytest.raises(ValueError, match="num_children must be < 23"):
-        setwise_reranker(Reader(), num_children=23)
+def test_texts_are_kept_only_where_asked_for() -> None:
+    reranker = METHODS["rank_r1"](Reader())
+    assert reranker.rank(*problem(1, 5)).trace.texts == ()
+    trace = reranker.rank(*problem(1, 5), keep_texts=True).trace
+    assert len(trace.texts) == trace.calls
+    assert all("<think>It is" in text for text in trace.texts)
+
+
+def test_windows_beyond_the_labels_and_senseless_options_are_refused_at_once() -> None:
+    for build, message in (
+        (partial(first_reranker, window=27), "window must be <= 26"),
+        (partial(setwise_reranker, num_children=23), "num_children must be < 23"),
+        (partial(setwise_reranker, k=0), "k >= 1"),
+        (partial(pairwise_reranker, k=0), "k must be >= 1"),
+        (partial(listwise_reranker, step=0), "1 <= step <= window"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            build(Reader())
+
+
+def test_a_cascade_hands_each_order_on_and_adds_the_costs() -> None:
+    query, passages = problem(1, 30)
+    stages = (METHODS["yes_no"](Reader()), METHODS["setwise"](Reader()))
+    both = cascade(*stages)
+    assert (both.name, both.score_kind) == ("pointwise-yes_no+setwise-heapsort-3-5", "rank")
+    ranking = both.rank(query, passages)
+    # The second stage orders only the five best; the rest keep the order of the first.
+    assert list(ranking.order) == best_of(passages, 30)
+    alone = [stage.rank(query, passages).trace.calls for stage in stages]
+    assert ranking.trace.calls > alone[0]
+    assert ranking.trace.prompt_tokens == 100 * ranking.trace.calls
+    assert both.rank_many([]) == []

@@ -1,0 +1,101 @@
+"""Making a prompt fit the model: passages are cut, the template and the query never are."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from rankers.errors import DataError
+from rankers.prompts import Message, Tokenizer, cut
+
+Ask = Callable[[str, Sequence[str]], list[Message]]
+"""(query, passages shown) -> chat."""
+
+
+class ChatTokenizer(Tokenizer, Protocol):
+    """A fast Hugging Face tokenizer with a chat template."""
+
+    def apply_chat_template(
+        self, chat: Sequence[Message], *, add_generation_prompt: bool, return_dict: bool
+    ) -> Sequence[int]: ...
+
+
+class Prompt(NamedTuple):
+    """A chat, and how many of its passages had to be cut."""
+
+    chat: list[Message]
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How many tokens a prompt may take, counted with the model's own tokenizer and template."""
+
+    tokenizer: ChatTokenizer
+    max_prompt_tokens: int
+    """The model's context without the room that the answer needs."""
+    max_passage_tokens: int | None = None
+    """Longer passages are cut to this even where they would fit."""
+    min_passage_tokens: int = 8
+    """A prompt that leaves less than this to its long passages is refused."""
+
+    def fit(self, ask: Ask, query: str, passages: Sequence[str]) -> Prompt:
+        """The chat of ``ask``, with all long passages cut to the same, largest possible length.
+
+        Raises DataError where even passages of ``min_passage_tokens`` make it too long.
+        """
+        limit = self.max_passage_tokens or self.max_prompt_tokens
+        shown = [cut(passage, self.tokenizer, limit) for passage in passages]
+        chat = ask(query, shown)
+        excess = self.size(chat) - self.max_prompt_tokens
+        if excess > 0:
+            limit = _level([self._length(text) for text in shown], excess)
+        while excess > 0:
+            if limit < self.min_passage_tokens:
+                raise DataError(
+                    f"a prompt with {len(passages)} passages of {self.min_passage_tokens} tokens "
+                    f"does not fit into {self.max_prompt_tokens}: show fewer passages at a time, "
+                    "or take a model with a longer context"
+                )
+            shown = [cut(passage, self.tokenizer, limit) for passage in passages]
+            chat = ask(query, shown)
+            excess = self.size(chat) - self.max_prompt_tokens
+            # Neutralised text can take more tokens than the text it came from.
+            limit -= max(1, excess // max(1, len(passages)))
+        kept = zip(passages, shown, strict=True)
+        return Prompt(chat, sum(len(text) < len(passage) for passage, text in kept))
+
+    def size(self, chat: Sequence[Message]) -> int:
+        """Tokens of ``chat`` as the model reads it, up to where its answer begins."""
+        return len(
+            self.tokenizer.apply_chat_template(
+                list(chat), add_generation_prompt=True, return_dict=False
+            )
+        )
+
+    def _length(self, text: str) -> int:
+        encoded = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        return len(encoded["offset_mapping"])
+
+
+def fitted(budget: Budget | None, ask: Ask, query: str, passages: Sequence[str]) -> Prompt:
+    """The chat of ``ask`` within ``budget``; as it is where there is none."""
+    return Prompt(ask(query, passages), 0) if budget is None else budget.fit(ask, query, passages)
+
+
+def _level(lengths: Sequence[int], excess: int) -> int:
+    """The largest common cap under which ``lengths`` lose at least ``excess`` in sum.
+
+    0 or less where there is not as much to lose.
+    """
+    level = max(lengths, default=0)
+    above = 0
+    for length in sorted(lengths, reverse=True):
+        # Lowering the cap from here to the next length takes one token from each of ``above``.
+        if above and above * (level - length) >= excess:
+            break
+        excess -= above * (level - length)
+        level = length
+        above += 1
+    return level - -(-excess // max(1, above))
