@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rlpost.config_task import RerankTask
+from rlpost.config_task import RecommendTask, RerankTask
 
 if TYPE_CHECKING:
     from rlpost.config import RunConfig
@@ -95,6 +95,19 @@ def overlong_margin_fits(cfg: RunConfig) -> str | None:
     )
 
 
+def ranks_need_a_list(cfg: RunConfig) -> str | None:
+    algorithm, of_ranks = cfg.algorithm, ("rank", "rank_grpo", "rank_mean")
+    parts = {name: getattr(algorithm, name).kind for name in ("credit", "objective", "aggregation")}
+    chosen = [f"algorithm.{name}.kind={kind}" for name, kind in parts.items() if kind in of_ranks]
+    if not chosen or isinstance(cfg.task, RecommendTask):
+        return None
+    return (
+        f"{', '.join(chosen)}: task.kind {cfg.task.kind!r} writes no list whose ranks could earn "
+        "credit: set task.kind=recommend, or choose a credit, objective and aggregation without "
+        "ranks"
+    )
+
+
 RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     prompt_has_room,
     sample_fits_batch,
@@ -104,5 +117,6 @@ RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     transforms_reach_credit,
     overlong_margin_fits,
     responses_have_a_velocity,
+    ranks_need_a_list,
 )
 """Each gives the sentence to show, or None."""

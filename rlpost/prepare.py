@@ -7,13 +7,14 @@ from importlib.util import find_spec
 
 from rlpost.config import RunConfig
 from rlpost.errors import UserError
-from rlpost.tasks import rerank_data
+from rlpost.tasks import recommend_data, rerank_data
 from rlpost.tasks.task import Prepared
 
 Say = Callable[[str], None]
 
 TASKS: dict[str, Callable[[RunConfig, Say], Prepared]] = {
     "rerank": rerank_data.prepare,
+    "recommend": recommend_data.prepare,
 }
 """``task.kind`` -> its preparation."""
 
