@@ -114,6 +114,10 @@ METRICS: dict[str, Metric] = {
 FAMILIES: dict[str, Metric] = {
     "reward/part/": Metric(mean, "mean of one part of the reward, named by the task"),
     "reward/part_stderr/": Metric(mean, "standard error of one part's mean, across groups"),
+    "uplift/raised/": Metric(
+        sum, "good completions of a likelihood rank that the step made more likely"
+    ),
+    "uplift/counted/": Metric(sum, "good completions of a likelihood rank, 1 the likeliest"),
     "eval/": Metric(last, "held-out measure during training, named as in ir_measures"),
 }
 """Prefix -> what every name under it is; the rest of the name is chosen by a task or a config."""
