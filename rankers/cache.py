@@ -25,6 +25,17 @@ def content_key(parts: Iterable[object]) -> str:
     return digest.hexdigest()
 
 
+def file_key(path: Path) -> str:
+    """A name for the content of a file, or of all files below a folder with their names."""
+    digest = hashlib.blake2b(digest_size=12)
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        digest.update(f"{file.relative_to(path)}\n{file.stat().st_size}\n".encode())
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
 @contextmanager
 def published(target: Path) -> Iterator[Path]:
     """A folder to fill, renamed to ``target`` when the block ends well and removed otherwise.

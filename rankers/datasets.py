@@ -1,16 +1,16 @@
-"""Name or folder -> Collection: the built-in `pydoc`, or any folder in BEIR layout."""
+"""Name or folder -> Collection: `pydoc`, a folder of files, or a name of ir_datasets."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from rankers.cache import content_key
 from rankers.errors import DataError
-from rankers.textfiles import first_existing, numbered_lines
-from rankers.trec import read_judgements
-from rankers.types import Collection, Document
+from rankers.folders import Parts, parts_of_folder
+from rankers.types import Collection, Document, Qrels, Query, Run, ScoredDoc
 
-UnknownDocs = Literal["error", "keep"]
+UnknownDocs = Literal["error", "keep", "drop"]
+IdenticalIds = Literal["auto", "drop", "keep"]
 
 
 def load_collection(
@@ -18,51 +18,125 @@ def load_collection(
     split: str = "test",
     *,
     unknown_docs: UnknownDocs = "error",
+    identical_ids: IdenticalIds = "auto",
     cache_dir: Path | None = None,
 ) -> Collection:
     """One split of a collection: its whole corpus, and the queries its qrels judge.
 
-    ``path_or_name`` is ``pydoc`` or a folder with ``corpus.jsonl``, ``queries.jsonl`` (both also
-    as ``.gz``) and ``qrels/<split>.tsv``. Judgements about documents that the corpus lacks are an
-    error, because they lower every measure in silence; ``unknown_docs="keep"`` accepts and keeps
-    them (so the ideal ranking stays the official one), as does a folder with ``runs/``: a pool cut
-    to candidate lists, where absent judged documents are expected.
+    ``path_or_name`` is ``pydoc``, a folder (file names in ``rankers.folders``), or a name of
+    ir_datasets (``beir/scifact/test``, or ``beir/scifact`` with that split), which downloads what
+    it lacks.
+
+    ``unknown_docs``: judgements about documents that the corpus lacks are an error, because they
+    lower every measure in silence; ``keep`` accepts them (so the ideal ranking stays the official
+    one), as does a folder with ``runs/``: a pool cut to candidate lists, where absent judged
+    documents are expected; ``drop`` forgets them.
+
+    ``identical_ids``: a document that is the query itself (ArguAna, Quora) is left out of the
+    query's results. ``auto`` takes it for that where ids are equal and so are texts: in MS MARCO
+    equal numbers mean nothing. ``drop`` goes by the ids alone, as BEIR's evaluator does.
 
     Raises DataError, one sentence with file and line, on anything missing or malformed.
     """
     if str(path_or_name) == "pydoc":
         return _pydoc(split, cache_dir)
     folder = Path(path_or_name)
-    if not folder.is_dir():
-        raise DataError(
-            f"no collection at {str(path_or_name)!r}: give 'pydoc' or a folder with corpus.jsonl, "
-            "queries.jsonl and qrels/<split>.tsv"
-        )
-    qrels_path = _qrels_path(folder, split)
-    corpus_path = first_existing(folder, "corpus.jsonl", "corpus.jsonl.gz")
-    queries_path = first_existing(folder, "queries.jsonl", "queries.jsonl.gz")
-    corpus = {
-        row["_id"]: Document(id=row["_id"], title=row["title"], text=row["text"])
-        for row in _rows(corpus_path)
+    if folder.is_dir():
+        parts = parts_of_folder(folder, split)
+    else:
+        from rankers.named import parts_of_name
+
+        parts = parts_of_name(str(path_or_name), split)
+    return _assembled(parts, unknown_docs=unknown_docs, identical_ids=identical_ids)
+
+
+def collection_key(collection: Collection) -> str:
+    """A name for the content of a collection: documents, queries, judgements and exclusions."""
+    return content_key(
+        [
+            *((d.id, d.title, d.text) for d in collection.corpus.values()),
+            *sorted(collection.queries.items()),
+            *((q, sorted(gains.items())) for q, gains in sorted(collection.qrels.items())),
+            *((q, sorted(ids)) for q, ids in sorted(collection.excluded.items())),
+        ]
+    )
+
+
+def without_excluded(
+    run: Run, excluded: Mapping[str, frozenset[str]]
+) -> dict[str, list[ScoredDoc]]:
+    """The run without the documents that each query's evaluation leaves out."""
+    nothing: frozenset[str] = frozenset()
+    return {
+        query_id: [doc for doc in docs if doc.id not in out]
+        if (out := excluded.get(query_id, nothing))
+        else docs
+        for query_id, docs in run.items()
     }
-    all_queries = {row["_id"]: row["text"] for row in _rows(queries_path)}
-    keep = unknown_docs == "keep" or (folder / "runs").is_dir()
+
+
+def _assembled(
+    parts: Parts, *, unknown_docs: UnknownDocs, identical_ids: IdenticalIds
+) -> Collection:
+    corpus = {document.id: document for document in parts.documents}
+    if not corpus:
+        raise DataError(f"{parts.documents_from} is empty: it must hold at least one document")
+    all_queries = {query.id: query for query in parts.queries}
+    if not all_queries:
+        raise DataError(f"{parts.queries_from} is empty: it must hold at least one query")
+    qrels = _qrels(parts, corpus, all_queries, unknown_docs)
+    queries = {query_id: all_queries[query_id] for query_id in qrels}
+    excluded: dict[str, set[str]] = {}
+    for query_id, doc_id in parts.excluded:
+        if query_id in queries:
+            excluded.setdefault(query_id, set()).add(doc_id)
+    for query in queries.values():
+        if query.id in corpus and _is_itself(query, corpus[query.id], identical_ids):
+            excluded.setdefault(query.id, set()).add(query.id)
+    return Collection(
+        name=parts.name,
+        corpus=corpus,
+        queries={query.id: query.text for query in queries.values()},
+        qrels=qrels,
+        excluded={query_id: frozenset(ids) for query_id, ids in excluded.items()},
+    )
+
+
+def _qrels(
+    parts: Parts,
+    corpus: Mapping[str, Document],
+    queries: Mapping[str, Query],
+    unknown_docs: UnknownDocs,
+) -> Qrels:
+    keep = unknown_docs == "keep" or (unknown_docs == "error" and parts.pool)
     qrels: dict[str, dict[str, int]] = {}
-    for line in read_judgements(qrels_path):
-        if line.query_id not in all_queries:
+    for line in parts.judgements:
+        where = f"{parts.judgements_from}:{line.number}"
+        if line.query_id not in queries:
             raise DataError(
-                f"{qrels_path}:{line.number}: query {line.query_id!r} is not in {queries_path.name}"
+                f"{where}: query {line.query_id!r} is not in {Path(parts.queries_from).name}"
                 ": add it there or drop its judgements"
             )
-        if line.doc_id not in corpus and not keep:
+        gains = qrels.setdefault(line.query_id, {})
+        if line.doc_id in corpus or keep:
+            gains[line.doc_id] = line.relevance
+        elif unknown_docs == "error":
             raise DataError(
-                f"{qrels_path}:{line.number}: document {line.doc_id!r} is not in "
-                f"{corpus_path.name}: add it there, drop the judgement, or load the collection "
-                "with unknown_docs=keep"
+                f"{where}: document {line.doc_id!r} is not in {Path(parts.documents_from).name}: "
+                "add it there, drop the judgement, or load the collection with unknown_docs=keep"
             )
-        qrels.setdefault(line.query_id, {})[line.doc_id] = line.relevance
-    queries = {query_id: all_queries[query_id] for query_id in qrels}
-    return Collection(name=folder.resolve().name, corpus=corpus, queries=queries, qrels=qrels)
+    return qrels
+
+
+def _is_itself(query: Query, document: Document, rule: IdenticalIds) -> bool:
+    if rule != "auto":
+        return rule == "drop"
+    texts = (document.title, document.text, document.content)
+    return _folded([query.text])[0] in _folded(texts)
+
+
+def _folded(texts: Iterable[str]) -> list[str]:
+    return [" ".join(text.split()).casefold() for text in texts]
 
 
 def _pydoc(split: str, cache_dir: Path | None) -> Collection:
@@ -77,44 +151,3 @@ def _pydoc(split: str, cache_dir: Path | None) -> Collection:
         queries={f"q:{e.id}": e.summary for e in entries},
         qrels={f"q:{e.id}": {e.id: 1} for e in entries},
     )
-
-
-def _qrels_path(folder: Path, split: str) -> Path:
-    path = folder / "qrels" / f"{split}.tsv"
-    if not path.is_file():
-        found = sorted(other.stem for other in (folder / "qrels").glob("*.tsv"))
-        remedy = f"use one of {', '.join(found)}" if found else "add that file"
-        raise DataError(f"{folder} has no split {split!r} (qrels/{split}.tsv): {remedy}")
-    return path
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a BEIR JSONL file with ``_id``, ``title`` (may be absent) and ``text``."""
-    seen: set[str] = set()
-    for number, line in numbered_lines(path):
-        where = f"{path}:{number}"
-        try:
-            row: Any = json.loads(line)
-        except ValueError as broken:
-            raise DataError(f"{where}: not valid JSON ({broken}): mend or remove it") from None
-        if not isinstance(row, dict):
-            raise DataError(f"{where}: expected a JSON object, got {line[:40]!r}")
-        fields: dict[str, str] = {}
-        for name, value in (
-            ("_id", row.get("_id")),
-            ("title", row.get("title") or ""),
-            ("text", row.get("text")),
-        ):
-            if not isinstance(value, str):
-                raise DataError(f"{where}: field {name!r} must be a string, got {value!r}")
-            fields[name] = value
-        if fields["_id"].split() != [fields["_id"]]:
-            raise DataError(
-                f"{where}: id {fields['_id']!r} must be one word: TREC files separate by spaces"
-            )
-        if fields["_id"] in seen:
-            raise DataError(f"{where}: duplicate id {fields['_id']!r}: ids must be unique")
-        seen.add(fields["_id"])
-        yield fields
-    if not seen:
-        raise DataError(f"{path} is empty: it must hold at least one JSON line")

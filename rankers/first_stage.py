@@ -2,17 +2,27 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rankers.cache import content_key, default_cache_dir, published
+from rankers.datasets import without_excluded
 from rankers.types import Collection, Document, ScoredDoc
 
 Engine = Literal["lucene", "bm25s"]
+Fields = Literal["flat", "multifield"]
 
-_FORMAT = 1  # part of every cache key: raise it when what is cached changes
+_FORMAT = 2  # part of every cache key: raise it when what is cached changes
+
+
+class Rm3(NamedTuple):
+    """Query expansion by pseudo-relevance feedback; the defaults are Anserini's."""
+
+    terms: int = 10
+    docs: int = 10
+    original_weight: float = 0.5
 
 
 def bm25_run(
@@ -21,49 +31,84 @@ def bm25_run(
     depth: int = 100,
     k1: float = 0.9,
     b: float = 0.4,
+    fields: Fields = "flat",
+    rm3: Rm3 | None = None,
     cache_dir: Path | None = None,
     engine: Engine = "lucene",
     subprocess: bool = True,
 ) -> dict[str, list[ScoredDoc]]:
     """The ``depth`` best documents of every query, best first; fewer where fewer match.
 
-    Title and text are one field ("flat" in Anserini's tables). A document whose id equals the
-    query's is dropped, as BEIR prescribes. ``engine="lucene"`` is Pyserini's and the default;
-    ``"bm25s"`` needs no Java, does no stemming and gives other numbers, so it is used only where
-    asked for (``bm25_tag`` says which it was). ``subprocess=False`` keeps the JVM in this process.
+    ``fields``, as in Anserini's tables: ``flat`` joins title and text, ``multifield`` searches
+    both with equal weight. Documents that the collection leaves out for a query are dropped.
+    ``engine="lucene"`` is Pyserini's and the default; ``"bm25s"`` needs no Java, does no stemming
+    and gives other numbers, so it is used only where asked for (``bm25_tag`` says which it was).
+    ``subprocess=False`` keeps the JVM in this process.
 
     Raises ValueError on an impossible parameter, EngineError where the engine cannot run.
     """
     if depth < 1 or k1 < 0 or not 0 <= b <= 1:
         raise ValueError(f"need depth >= 1, k1 >= 0, 0 <= b <= 1, got {depth}, {k1}, {b}")
+    if engine == "bm25s" and (fields != "flat" or rm3 is not None):
+        raise ValueError("bm25s has neither multifield search nor RM3: use engine 'lucene'")
+    if fields == "multifield" and rm3 is not None:
+        raise ValueError("RM3 expands queries of flat indexes only")
     root = (cache_dir or default_cache_dir()) / engine
-    corpus_key = content_key([_FORMAT, *((d.id, d.content) for d in collection.corpus.values())])
-    run_key = content_key([_FORMAT, corpus_key, depth, k1, b, *collection.queries.items()])
+    texts = (
+        (d.id, d.content) if fields == "flat" else (d.id, d.title, d.text)
+        for d in _docs(collection)
+    )
+    corpus_key = content_key([_FORMAT, fields, *texts])
+    excluded = [(q, sorted(ids)) for q, ids in sorted(collection.excluded.items())]
+    run_key = content_key(
+        [_FORMAT, corpus_key, depth, k1, b, rm3, excluded, *collection.queries.items()]
+    )
     cached = root / "runs" / run_key
     if not cached.is_dir():
         with published(cached) as folder:
-            # One more than asked, because the query itself may be among them.
+            spare = max(map(len, collection.excluded.values()), default=0)
             if engine == "lucene":
+                search = _Search(depth=depth + spare, k1=k1, b=b, fields=fields, rm3=rm3)
                 index = root / "indexes" / corpus_key
-                found = _lucene(collection, index, depth + 1, k1, b, subprocess=subprocess)
+                found = _lucene(collection, index, search, subprocess=subprocess)
             else:
-                found = _bm25s(collection, depth + 1, k1, b)
-            (folder / "run.json").write_text(json.dumps(_trimmed(found, depth)), "utf-8")
+                found = _bm25s(collection, depth + spare, k1, b)
+            kept = without_excluded(found, collection.excluded)
+            trimmed = {query_id: docs[:depth] for query_id, docs in kept.items()}
+            (folder / "run.json").write_text(json.dumps(trimmed), "utf-8")
     rows = json.loads((cached / "run.json").read_text("utf-8"))
     return {query_id: [ScoredDoc(*row) for row in docs] for query_id, docs in rows.items()}
 
 
-def bm25_tag(*, engine: Engine = "lucene", k1: float = 0.9, b: float = 0.4) -> str:
+def bm25_tag(
+    *,
+    engine: Engine = "lucene",
+    k1: float = 0.9,
+    b: float = 0.4,
+    fields: Fields = "flat",
+    rm3: Rm3 | None = None,
+) -> str:
     """The tag a run of ``bm25_run`` goes by in TREC files: engine and parameters."""
-    return f"bm25-{engine}-k1={k1:g}-b={b:g}"
+    tag = f"bm25-{engine}-k1={k1:g}-b={b:g}"
+    if fields == "multifield":
+        tag += "-multifield"
+    return tag if rm3 is None else f"{tag}-rm3={rm3.terms},{rm3.docs},{rm3.original_weight:g}"
 
 
-def _trimmed(found: Mapping[str, list[ScoredDoc]], depth: int) -> dict[str, list[ScoredDoc]]:
-    return {q: [doc for doc in docs if doc.id != q][:depth] for q, docs in found.items()}
+class _Search(NamedTuple):
+    depth: int
+    k1: float
+    b: float
+    fields: Fields
+    rm3: Rm3 | None
+
+
+def _docs(collection: Collection) -> Iterable[Document]:
+    return collection.corpus.values()
 
 
 def _lucene(
-    collection: Collection, index: Path, depth: int, k1: float, b: float, *, subprocess: bool
+    collection: Collection, index: Path, search: _Search, *, subprocess: bool
 ) -> dict[str, list[ScoredDoc]]:
     from rankers import lucene  # here, so that the child does not import its main module twice
 
@@ -71,19 +116,21 @@ def _lucene(
         folder = Path(name)
         queries, out = folder / "queries.json", folder / "run.json"
         queries.write_text(json.dumps(dict(collection.queries)), "utf-8")
-        docs = None
+        docs, titles = None, search.fields == "multifield"
         if not index.is_dir():
             docs = folder / "docs"
-            _write_docs(collection.corpus, docs)
+            _write_docs(collection.corpus, docs, titles=titles)
             index = stack.enter_context(published(index))
         job = lucene.Job(
             docs=None if docs is None else str(docs),
             index=str(index),
             queries=str(queries),
             out=str(out),
-            depth=depth,
-            k1=k1,
-            b=b,
+            depth=search.depth,
+            k1=search.k1,
+            b=search.b,
+            titles=titles,
+            rm3=search.rm3,
         )
         if subprocess:
             lucene.execute_in_subprocess(job, folder=folder)
@@ -97,11 +144,14 @@ def _read(path: Path) -> dict[str, list[tuple[str, float]]]:
     return rows
 
 
-def _write_docs(corpus: Mapping[str, Document], folder: Path) -> None:
+def _write_docs(corpus: Mapping[str, Document], folder: Path, *, titles: bool) -> None:
     folder.mkdir()
     with (folder / "docs.jsonl").open("w", encoding="utf-8") as file:
         for document in corpus.values():
-            file.write(json.dumps({"id": document.id, "contents": document.content}) + "\n")
+            row = {"id": document.id, "contents": document.content}
+            if titles:
+                row |= {"contents": document.text, "title": document.title}
+            file.write(json.dumps(row) + "\n")
 
 
 def _bm25s(collection: Collection, depth: int, k1: float, b: float) -> dict[str, list[ScoredDoc]]:

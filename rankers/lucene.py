@@ -36,13 +36,17 @@ class Job:
     depth: int
     k1: float
     b: float
+    titles: bool = False
+    """Whether documents have a field ``title`` beside ``contents``, searched with equal weight."""
+    rm3: tuple[int, int, float] | None = None
+    """Expansion terms, feedback documents, weight of the original query."""
 
 
 def execute(job: Job) -> None:
     """Do the job in this process, which then holds a JVM until it ends."""
     autoclass = java()
     if job.docs is not None:
-        _index(autoclass, job.docs, job.index)
+        _index(autoclass, job.docs, job.index, titles=job.titles)
     queries: dict[str, str] = json.loads(Path(job.queries).read_text("utf-8"))
     found = _search(autoclass, queries, job)
     Path(job.out).write_text(json.dumps(found), "utf-8")
@@ -100,7 +104,7 @@ def java() -> Callable[[str], Any]:
     return bridge
 
 
-def _index(autoclass: Callable[[str], Any], docs: str, index: str) -> None:
+def _index(autoclass: Callable[[str], Any], docs: str, index: str, *, titles: bool) -> None:
     # One thread: with more, document numbers, and so the order of ties, vary between runs.
     options = {
         "-collection": "JsonCollection",
@@ -109,8 +113,10 @@ def _index(autoclass: Callable[[str], Any], docs: str, index: str) -> None:
         "-input": docs,
         "-index": index,
     }
-    main = autoclass("io.anserini.index.IndexCollection").main
-    main([word for option in options.items() for word in option])
+    words = [word for option in options.items() for word in option]
+    words.append("-storeDocvectors")  # what RM3 expands queries from
+    words += ["-fields", "title"] if titles else []
+    autoclass("io.anserini.index.IndexCollection").main(words)
 
 
 def _search(
@@ -118,9 +124,21 @@ def _search(
 ) -> dict[str, list[ScoredDoc]]:
     searcher = autoclass("io.anserini.search.SimpleSearcher")(job.index)
     searcher.set_bm25(float(job.k1), float(job.b))
+    if job.rm3 is not None:
+        terms, docs, weight = job.rm3
+        searcher.set_rm3(None, int(terms), int(docs), float(weight), False, True)
+    fields = autoclass("java.util.HashMap")()
+    for name in ("contents", "title"):
+        fields.put(name, autoclass("java.lang.Float")(1.0))
     found: dict[str, list[ScoredDoc]] = {}
     for query_id, text in queries.items():
-        hits = searcher.search(text, job.depth) if text.strip() else []
+        hits: Any = []
+        if text.strip():
+            hits = (
+                searcher.search_fields(text, fields, job.depth)
+                if job.titles
+                else searcher.search(text, job.depth)
+            )
         found[query_id] = [ScoredDoc(hit.docid, float(hit.score)) for hit in hits]
     searcher.close()
     return found

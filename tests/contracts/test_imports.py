@@ -17,7 +17,7 @@ FORBIDDEN = {
     "workers": {"tests", "scripts"},
 }
 FILES = [path for package in FORBIDDEN for path in sorted((REPO / package).rglob("*.py"))]
-OPTIONAL_BUILDS = {"vllm": "vllm"}
+OPTIONAL_BUILDS = {"vllm": "vllm", "faiss": "faiss-cpu"}
 """Import name -> distribution, where the installed distribution goes by another name on CPU."""
 
 

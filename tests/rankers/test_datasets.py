@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rankers.datasets import load_collection
+from rankers.datasets import collection_key, load_collection, without_excluded
 from rankers.errors import DataError
+from rankers.types import ScoredDoc
 from tests.paths import SHARED, needs_shared
 
 CORPUS = '{"_id": "d1", "title": "T", "text": "one"}\n{"_id": "d2", "text": "two"}\n'
@@ -95,7 +96,10 @@ def test_a_missing_folder_file_or_split(folder: Path) -> None:
     with pytest.raises(DataError, match=r"no split 'dev' .*: use one of test"):
         load_collection(folder, "dev")
     (folder / "queries.jsonl").unlink()
-    with pytest.raises(DataError, match=r"has no queries.jsonl"):
+    with pytest.raises(DataError, match=r"has no queries: it must hold queries.jsonl or"):
+        load_collection(folder)
+    (folder / "corpus.jsonl").unlink()
+    with pytest.raises(DataError, match=r"has no documents: it must hold corpus.jsonl or"):
         load_collection(folder)
 
 
@@ -106,6 +110,31 @@ def test_absent_judged_documents_are_kept_where_asked_and_in_pools(folder: Path)
     assert kept.num_judged_absent == 1
     (folder / "runs").mkdir()
     assert load_collection(folder) == kept
+    assert load_collection(folder, unknown_docs="drop").qrels["q1"] == {"d1": 2, "d2": 0}
+
+
+def test_a_query_that_is_a_document_is_left_out_of_its_own_results(folder: Path) -> None:
+    (folder / "queries.jsonl").write_text(
+        '{"_id": "d1", "text": "t  ONE"}\n{"_id": "d2", "text": "another text"}\n'
+    )
+    (folder / "qrels" / "test.tsv").write_text("d1\td2\t1\nd2\td1\t1\n")
+    # Equal numbers mean nothing where the texts differ, as in MS MARCO.
+    assert load_collection(folder).excluded == {"d1": {"d1"}}
+    assert load_collection(folder, identical_ids="keep").excluded == {}
+    by_id = load_collection(folder, identical_ids="drop")
+    assert by_id.excluded == {"d1": {"d1"}, "d2": {"d2"}}
+    run = {"d1": [ScoredDoc("d1", 2.0), ScoredDoc("d2", 1.0)], "q": [ScoredDoc("d1", 1.0)]}
+    assert without_excluded(run, by_id.excluded) == {
+        "d1": [ScoredDoc("d2", 1.0)],
+        "q": [ScoredDoc("d1", 1.0)],
+    }
+
+
+def test_the_key_is_of_the_content(folder: Path) -> None:
+    key = collection_key(load_collection(folder))
+    assert collection_key(load_collection(folder, unknown_docs="keep")) == key
+    (folder / "qrels" / "test.tsv").write_text(QRELS.replace("d1\t2", "d1\t1"))
+    assert collection_key(load_collection(folder)) != key
 
 
 def test_pydoc_is_known_item_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def collection(queries: Mapping[str, str]) -> Collection:
         corpus={i: Document(id=i, title="", text=text) for i, text in TEXTS.items()},
         queries=queries,
         qrels={query_id: {"d1": 1} for query_id in queries},
+        excluded={query_id: frozenset({query_id}) for query_id in queries if query_id in TEXTS},
     )
 
 
