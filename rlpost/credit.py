@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rlpost import advantages, rank_credit
-from rlpost.errors import UserError
+from rlpost.errors import RewardError, UserError
 from rlpost.types import Group, ListScore, Rollout, Sample
 
 Credit = Callable[[Sequence[Group]], list[Sample]]
@@ -102,6 +102,12 @@ def _places(group: Group, rollout: Rollout) -> ListScore:
         raise UserError(
             f"algorithm.credit is 'rank' but the answers to prompt {group.ticket.prompt.id!r} are "
             "no lists: use a task that writes lists, such as recommend, or another credit"
+        )
+    covered = sum(segment.length for segment in rollout.score.places.segments)
+    if covered != len(rollout.completion.token_ids):
+        raise RewardError(
+            f"the segments of an answer to prompt {group.ticket.prompt.id!r} cover {covered} of "
+            f"{len(rollout.completion.token_ids)} tokens"
         )
     return rollout.score.places
 
