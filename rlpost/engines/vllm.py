@@ -9,15 +9,20 @@ adapter. The settings are the measured best for small models on CPU: eager, one 
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from rankers.backends.vllm_start import (
+    device_settings,
+    import_llm,
+    on_cpu,
+    scannable_modules,
+    servable_rank,
+)
 from rlpost.adapters import Adapter, read_adapter
 from rlpost.engines.requests import check_request, completion
-from rlpost.engines.vllm_start import scannable_modules
 from rlpost.engines.vllm_weights import replace_weights
 from rlpost.errors import EngineError, UserError, boundary
 from rlpost.merge import merged
@@ -33,18 +38,6 @@ from rlpost.types import Completion, PolicyRef, Prompt, Sampling
 
 Sync = Literal["auto", "merged", "adapter"]
 
-ENVIRONMENT = {
-    # The engine core in this process: up in 2 s instead of 12-24, and no child to lose.
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
-    # Otherwise every engine of a machine pins itself to the same first cores.
-    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-    "VLLM_LOGGING_LEVEL": "ERROR",
-    "VLLM_NO_USAGE_STATS": "1",
-    "OMP_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
-LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""The values vLLM takes as ``max_lora_rank``."""
 BATCHED_TOKENS = 4096
 """Tokens of one forward pass, or of the longest sequence if that has more."""
 
@@ -91,12 +84,14 @@ class VllmEngine:
             self._shapes = {name: tuple(tensor.shape) for name, tensor in self._base.items()}
         else:
             self._shapes = {name: tuple(tensor.shape) for name, tensor in tensors}
-        settings = _device_settings(kv_cache_mb, gpu_memory_utilization)
+        settings = device_settings(
+            kv_cache_mb=kv_cache_mb, gpu_memory_utilization=gpu_memory_utilization
+        )
         if self._sync == "adapter":
             settings |= {
                 "enable_lora": True,
                 "max_loras": max_loras,
-                "max_lora_rank": _servable_rank(max_lora_rank),
+                "max_lora_rank": servable_rank(max_lora_rank),
             }
         with boundary(EngineError, f"starting vLLM with {model_path}"), scannable_modules():
             self._llm = self._llm_class(
@@ -221,44 +216,16 @@ def _import_vllm() -> Any:
         raise UserError(
             "vLLM is not installed: install rlpost[cpu] or rlpost[gpu], or set rollout.engine=hf"
         )
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     with boundary(EngineError, "importing vLLM"):
-        from vllm import LLM
-    return LLM
-
-
-def _on_cpu() -> bool:
-    from vllm.platforms import current_platform
-
-    return bool(current_platform.is_cpu())
+        return import_llm()
 
 
 def _resolve_sync(sync: Sync, dtype: Dtype) -> Literal["merged", "adapter"]:
     if sync == "auto":
-        return "merged" if _on_cpu() and dtype == "float32" else "adapter"
+        return "merged" if on_cpu() and dtype == "float32" else "adapter"
     if sync == "merged" and dtype == "bfloat16":
         raise UserError(
             "sync 'merged' with bfloat16 would round the training away: set sync to adapter, or "
             "dtype to float32"
         )
     return sync
-
-
-def _device_settings(kv_cache_mb: int, gpu_memory_utilization: float) -> dict[str, Any]:
-    if _on_cpu():
-        # Compiling costs 20-30 s of start and gains little; block size 16 is refused on CPU; and
-        # without a size of its own the cache would take nearly all memory.
-        return {
-            "enforce_eager": True,
-            "block_size": 32,
-            "kv_cache_memory_bytes": kv_cache_mb * 2**20,
-        }
-    return {"gpu_memory_utilization": gpu_memory_utilization}
-
-
-def _servable_rank(rank: int) -> int:
-    for servable in LORA_RANKS:
-        if rank <= servable:
-            return servable
-    raise UserError(f"LoRA rank {rank} cannot be served by vLLM: use at most {LORA_RANKS[-1]}")

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 import torch
 
+from rankers.errors import DataError
 from rlpost.engines.hf import HfEngine
 from rlpost.engines.parity import compare, random_policy
 from rlpost.engines.vllm import Sync, VllmEngine
@@ -188,5 +189,5 @@ def test_bfloat16_is_not_merged(tiny_model: Path) -> None:
 def test_lengths_and_ranks_beyond_the_possible(tiny_model: Path) -> None:
     with pytest.raises(UserError, match="exceeds the 512 positions"):
         VllmEngine(tiny_model, max_length=1024)
-    with pytest.raises(UserError, match="LoRA rank 513 cannot be served"):
+    with pytest.raises(DataError, match="LoRA rank 513 cannot be served"):
         VllmEngine(tiny_model, max_length=256, sync="adapter", max_lora_rank=513)

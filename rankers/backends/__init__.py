@@ -1,0 +1,1 @@
+"""Models that answer rankers' questions: everything here implements ``rankers.ports``."""
