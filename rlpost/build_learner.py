@@ -5,14 +5,13 @@ Importing this loads no torch, so that a driver can hand the function and its se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from rlpost.choice import Choices
 from rlpost.lora import LoraSettings, add_lora
 from rlpost.optim import OptimSettings
 
 if TYPE_CHECKING:
-    from rlpost.choice import Choice
     from rlpost.learner import TorchLearner
     from rlpost.models import Dtype
 
@@ -23,49 +22,45 @@ def build_learner(
     dtype: Dtype,
     lora: LoraSettings,
     seed: int,
-    credit: Choice,
-    objective: Choice,
-    aggregation: Choice,
     optim: OptimSettings,
     tokens_per_batch: int,
     temperature: float,
-    transforms: Sequence[Choice] = (),
-    mask_truncated: bool = False,
-    correction: Choice | None = None,
-    kl: Choice | None = None,
-    shaping: Choice | None = None,
     epochs: int = 1,
     minibatches: int = 1,
+    score_scale: float | None = None,
+    **choices: Unpack[Choices],
 ) -> TorchLearner:
     """A learner at version 0: the base model with adapters that do not change it yet.
 
     ``seed`` draws the adapters and starts torch's generator. The model goes to the first CUDA
-    device where there is one. Raises UserError for a model, target modules or an algorithm that do
-    not exist.
+    device where there is one. With a ``score_scale`` the model is a bi-encoder, and the policy
+    Plackett-Luce on that times its cosines. Raises UserError for a model, target modules or an
+    algorithm that do not exist.
     """
     import torch
 
     from rlpost.algorithm import algorithm
     from rlpost.learner import TorchLearner
     from rlpost.models import load_base
+    from rlpost.policy import Policy
 
-    chosen = algorithm(
-        credit=credit,
-        objective=objective,
-        aggregation=aggregation,
-        transforms=transforms,
-        mask_truncated=mask_truncated,
-        correction=correction,
-        kl=kl,
-        shaping=shaping,
-    )
+    chosen = algorithm(**choices)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
-    base = load_base(model_path, dtype)
+    policy: Policy | None = None
+    if score_scale is None:
+        base = load_base(model_path, dtype)
+    else:
+        from rlpost.encoder import Encoder
+        from rlpost.encoder_policy import EncoderPolicy
+
+        encoder = Encoder(model_path, dtype=dtype)
+        base, policy = encoder.backbone, EncoderPolicy(encoder, scale=score_scale)
     base.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps it untyped
     model = add_lora(base, lora, seed=seed)
     return TorchLearner(
         model,
+        policy=policy,
         algorithm=chosen,
         optim=optim,
         tokens_per_batch=tokens_per_batch,

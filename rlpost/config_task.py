@@ -64,4 +64,4 @@ class RecommendTask(Section):
     released code of Rank-GRPO does."""
 
 
-Task = Annotated[RerankTask | RecommendTask, Field(discriminator="kind")]
+Task = Annotated[RerankTask | PgRankTask | RecommendTask, Field(discriminator="kind")]

@@ -19,7 +19,7 @@ from rlpost.errors import TrainingError
 from rlpost.lora import set_dropout
 from rlpost.metrics import fold, group_metrics
 from rlpost.optim import OptimSettings, adamw, learning_rate
-from rlpost.policy import CausalLM, PackedPolicy
+from rlpost.policy import CausalLM, PackedPolicy, Policy
 from rlpost.proximal import look
 from rlpost.publish import publish_adapter
 from rlpost.reward_shaping import shaping_metrics
@@ -50,6 +50,7 @@ class TorchLearner:
         self,
         model: PeftModel,
         *,
+        policy: Policy | None = None,
         algorithm: Algorithm,
         optim: OptimSettings,
         tokens_per_batch: int,
@@ -57,14 +58,14 @@ class TorchLearner:
         epochs: int = 1,
         minibatches: int = 1,
     ) -> None:
-        """``model`` has adapters on it; ``tokens_per_batch`` bounds a packed micro-batch, and with
-        it memory.
+        """``model`` has adapters on it; ``policy`` computes with it, by default as a causal
+        language model. ``tokens_per_batch`` bounds a packed micro-batch, and with it memory.
 
         Each step makes ``epochs * minibatches`` optimizer steps: the step's samples are cut into
         ``minibatches`` equal parts and gone over ``epochs`` times.
         """
         self._model = model
-        self._policy = PackedPolicy(cast(CausalLM, model.get_base_model()))
+        self._policy = policy or PackedPolicy(cast(CausalLM, model.get_base_model()))
         self._algorithm = algorithm
         self._optim = optim
         self._tokens_per_batch = tokens_per_batch

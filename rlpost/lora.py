@@ -38,7 +38,7 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings, *, seed: int) -> Pe
 
     targets = settings.target_modules
     config = LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="CAUSAL_LM" if model.can_generate() else "FEATURE_EXTRACTION",
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # any number works
         lora_dropout=settings.dropout,

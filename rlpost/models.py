@@ -67,7 +67,18 @@ def _download(hub_id: str) -> Path:
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model. Raises UserError when it or its chat template is missing."""
+    """The tokenizer of a chat model. UserError when it or its chat template is missing."""
+    tokenizer = load_bare_tokenizer(path)
+    if not tokenizer.chat_template:
+        raise UserError(
+            f"the tokenizer of {path} has no chat template: set tokenizer.chat_template and save "
+            "it again, or use the chat version of the model"
+        )
+    return tokenizer
+
+
+def load_bare_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of any model, with or without a chat template. UserError when it is missing."""
     folder = resolve(path)
     # Some tokenizer classes load "successfully", and empty, from a folder without their files.
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -76,11 +87,6 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
             "with tokenizer.save_pretrained"
         )
     tokenizer: PreTrainedTokenizerBase = _tokenizer_class(folder).from_pretrained(folder)
-    if not tokenizer.chat_template:
-        raise UserError(
-            f"the tokenizer of {path} has no chat template: set tokenizer.chat_template and save "
-            "it again, or use the chat version of the model"
-        )
     return tokenizer
 
 

@@ -15,6 +15,27 @@ from rlpost.errors import UserError
 from rlpost.logprobs import token_logprobs
 
 
+class Policy(Protocol):
+    """Log-probabilities of sampled tokens, in two stages so that the first can be looked at."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def hidden(self, batch: TokenBatch) -> Tensor:
+        """What ``read`` needs of the network; for a language model, a row per completion token."""
+        ...
+
+    def read(
+        self, hidden: Tensor, batch: TokenBatch, *, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """(logprobs_T, entropy_T) of the completion tokens, in nats."""
+        ...
+
+    def logprobs(self, batch: TokenBatch, *, temperature: float) -> tuple[Tensor, Tensor]:
+        """``read`` of ``hidden``."""
+        ...
+
+
 class CausalLM(Protocol):
     """What is used of a transformers causal language model."""
 
@@ -55,12 +76,10 @@ class PackedPolicy:
         return hidden_T_D
 
     def read(
-        self, hidden_T_D: Tensor, batch: TokenBatch, *, temperature: float
+        self, hidden: Tensor, batch: TokenBatch, *, temperature: float
     ) -> tuple[Tensor, Tensor]:
         """(logprobs_T, entropy_T) of the completion tokens from their ``hidden`` states."""
-        return token_logprobs(
-            hidden_T_D, self._head.weight, batch.targets_T, temperature=temperature
-        )
+        return token_logprobs(hidden, self._head.weight, batch.targets_T, temperature=temperature)
 
     def logprobs(self, batch: TokenBatch, *, temperature: float) -> tuple[Tensor, Tensor]:
         """(logprobs_T, entropy_T) of the batch's completion tokens at ``temperature``, in nats."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rlpost.batching import TokenBatch, batches
-from rlpost.policy import PackedPolicy
+from rlpost.policy import Policy
 from rlpost.sampled import SampledTokens
 from rlpost.types import Sample
 
@@ -72,7 +72,7 @@ class Seen(NamedTuple):
 
 @torch.no_grad()
 def look(
-    policy: PackedPolicy,
+    policy: Policy,
     samples: Sequence[Sample],
     *,
     asks: Asks,

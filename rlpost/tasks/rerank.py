@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from rankers.measures import ndcg
 from rankers.parsing import parse_permutation
@@ -13,6 +15,9 @@ from rankers.types import Collection, Run, ScoredDoc
 from rlpost.errors import UserError
 from rlpost.seeding import seed_at
 from rlpost.types import Completion, Message, Prompt, Role, Score
+
+Ask = Callable[[str, Sequence[str]], Sequence[Mapping[str, str]]]
+"""(query, passages) -> chat turns."""
 
 Render = Callable[[Sequence[Message]], tuple[int, ...]]
 """Chat turns -> token ids through the model's chat template, generation prompt included."""
@@ -42,8 +47,37 @@ class Format:
     """Tokens that the rendered prompt may have at most."""
 
 
-class Writer:
+class PromptWriter(ABC):
     """Writes prompts for queries of one collection, whose candidates come from ``run``."""
+
+    def __init__(self, *, collection: Collection, run: Run, num_candidates: int) -> None:
+        self.collection = collection
+        self.run = run
+        self._num_candidates = num_candidates
+
+    def candidates(self, query_id: str) -> list[str]:
+        """Ids of the candidates of ``query_id``, best of the first stage first."""
+        return [doc.id for doc in self.run.get(query_id, ())[: self._num_candidates]]
+
+    def gains(self, query_id: str, doc_ids: Sequence[str]) -> tuple[int, ...]:
+        judged = self.collection.qrels[query_id]
+        return tuple(max(0, judged.get(doc_id, 0)) for doc_id in doc_ids)
+
+    def shown(self, query_id: str, *, seed: int) -> Candidates:
+        """The candidates of ``query_id``, shuffled by ``seed``."""
+        doc_ids = self.candidates(query_id)
+        random.Random(seed).shuffle(doc_ids)
+        return Candidates(
+            query_id=query_id, doc_ids=tuple(doc_ids), gains=self.gains(query_id, doc_ids)
+        )
+
+    @abstractmethod
+    def write(self, query_id: str, *, seed: int) -> Prompt:
+        """The prompt of ``query_id`` with its candidates shuffled by ``seed``."""
+
+
+class Writer(PromptWriter):
+    """Puts the question to a chat model; the texts are cut, the question around them never is."""
 
     def __init__(
         self,
@@ -53,39 +87,27 @@ class Writer:
         shape: Format,
         tokenizer: Tokenizer,
         render: Render,
+        ask: Ask | None = None,
     ) -> None:
-        self.collection = collection
-        self.run = run
+        """``ask`` words the question; by default it is the listwise one of ``shape.template``."""
+        super().__init__(collection=collection, run=run, num_candidates=shape.num_candidates)
         self._shape = shape
         self._tokenizer = tokenizer
         self._render = render
+        self._ask = ask or partial(listwise_messages, template=shape.template)
         self._check_room()
 
-    def candidates(self, query_id: str) -> list[str]:
-        """Ids of the candidates of ``query_id``, best of the first stage first."""
-        return [doc.id for doc in self.run.get(query_id, ())[: self._shape.num_candidates]]
-
-    def gains(self, query_id: str, doc_ids: Sequence[str]) -> tuple[int, ...]:
-        judged = self.collection.qrels[query_id]
-        return tuple(max(0, judged.get(doc_id, 0)) for doc_id in doc_ids)
-
     def write(self, query_id: str, *, seed: int) -> Prompt:
-        """The prompt of ``query_id`` with its candidates shuffled by ``seed``."""
-        doc_ids = self.candidates(query_id)
-        random.Random(seed).shuffle(doc_ids)
-        query = self._cut(self.collection.queries[query_id], self._shape.query_tokens)
-        passages = [self._passage(doc_id) for doc_id in doc_ids]
-        messages = self._messages(query, passages)
+        shown = self.shown(query_id, seed=seed)
+        messages = self.question(shown)
         return Prompt(
-            id=query_id,
-            messages=messages,
-            token_ids=self._render(messages),
-            payload=Candidates(
-                query_id=query_id,
-                doc_ids=tuple(doc_ids),
-                gains=self.gains(query_id, doc_ids),
-            ),
+            id=query_id, messages=messages, token_ids=self._render(messages), payload=shown
         )
+
+    def question(self, shown: Candidates) -> tuple[Message, ...]:
+        """The chat turns that show ``shown``."""
+        query = self._cut(self.collection.queries[shown.query_id], self._shape.query_tokens)
+        return self._messages(query, [self._passage(doc_id) for doc_id in shown.doc_ids])
 
     def _passage(self, doc_id: str) -> str:
         return self._cut(self.collection.corpus[doc_id].content, self._shape.passage_tokens)
@@ -95,7 +117,7 @@ class Writer:
         return cut(neutralise(text), self._tokenizer, max_tokens)
 
     def _messages(self, query: str, passages: Sequence[str]) -> tuple[Message, ...]:
-        turns = listwise_messages(query, passages, template=self._shape.template)
+        turns = self._ask(query, passages)
         return tuple(Message(role=ROLES[turn["role"]], content=turn["content"]) for turn in turns)
 
     def _check_room(self) -> None:
@@ -104,8 +126,8 @@ class Writer:
         texts = shape.num_candidates * shape.passage_tokens + shape.query_tokens
         if template + texts > shape.longest_prompt:
             raise UserError(
-                f"a prompt may need {template + texts} tokens ({template} for the template "
-                f"{shape.template!r}, {texts} for query and passages) but only "
+                f"a prompt may need {template + texts} tokens ({template} for its fixed words, "
+                f"{texts} for query and passages) but only "
                 f"{shape.longest_prompt} fit: raise model.max_length or lower "
                 "task.passage_tokens or task.candidates"
             )
@@ -117,7 +139,7 @@ class TrainingPrompts:
     Queries without a relevant candidate are left out: every answer to them earns the same nDCG.
     """
 
-    def __init__(self, writer: Writer, *, seed: int) -> None:
+    def __init__(self, writer: PromptWriter, *, seed: int) -> None:
         self._writer = writer
         self._seed = seed
         self._query_ids = [
@@ -159,7 +181,9 @@ def held_out_queries(collection: Collection, *, limit: int, seed: int) -> list[s
     return sorted(random.Random(seed_at(seed, "held-out")).sample(query_ids, limit))
 
 
-def evaluation_prompts(writer: Writer, query_ids: Sequence[str], *, seed: int) -> list[Prompt]:
+def evaluation_prompts(
+    writer: PromptWriter, query_ids: Sequence[str], *, seed: int
+) -> list[Prompt]:
     """One prompt for each query that has candidates; the others have no answer and score 0."""
     return [
         writer.write(query_id, seed=seed_at(seed, "held-out", query_id))
@@ -203,7 +227,7 @@ def ranked(prompt: Prompt, completion: Completion) -> list[ScoredDoc]:
     return [ScoredDoc(doc_ids[i], float(len(doc_ids) - rank)) for rank, i in enumerate(order)]
 
 
-def teacher_answer(writer: Writer, prompt: Prompt) -> str:
+def teacher_answer(writer: PromptWriter, prompt: Prompt) -> str:
     """The first stage's own order as an answer: what a warm start imitates."""
     shown = candidates_of(prompt).doc_ids
     best_first = writer.candidates(prompt.id)

@@ -9,13 +9,14 @@ from rankers import lucene
 from rankers.datasets import load_collection
 from rankers.first_stage import Engine as FirstStage
 from rankers.first_stage import bm25_run
-from rankers.types import Collection, ScoredDoc
+from rankers.types import Collection, Run, ScoredDoc
 from rlpost.config import RunConfig
 from rlpost.config_task import RerankTask
 from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, render
 from rlpost.tasks.rerank import (
     Format,
+    PromptWriter,
     RerankReward,
     TrainingPrompts,
     Writer,
@@ -25,7 +26,7 @@ from rlpost.tasks.rerank import (
     ranked,
     teacher_answer,
 )
-from rlpost.tasks.task import HeldOut, Prepared
+from rlpost.tasks.task import HeldOut, Prepared, Rank
 from rlpost.types import Prompt
 
 FIRST_STAGES: dict[str, FirstStage] = {"bm25": "lucene", "bm25s": "bm25s"}
@@ -35,8 +36,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     """See ``rlpost.prepare.prepare``."""
     task = cfg.task
     assert isinstance(task, RerankTask)
-    if cfg.data.first_stage == "bm25":
-        lucene.require()
+    require_first_stage(cfg)
     tokenizer = load_tokenizer(cfg.model.path)
     context_length(cfg.model.path, cfg.model.max_length)
     shape = Format(
@@ -48,13 +48,10 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
     def writer_of(split: str) -> Writer:
-        say(f"loading {cfg.data.path} ({split})")
-        collection = load_collection(cfg.data.path, split)
-        say(f"first stage {cfg.data.first_stage} over {len(collection.queries)} {split} queries")
-        engine = FIRST_STAGES[cfg.data.first_stage]
+        collection, run = candidate_lists(cfg, split, depth=task.candidates, say=say)
         return Writer(
             collection=collection,
-            run=bm25_run(collection, depth=task.candidates, engine=engine),
+            run=run,
             shape=shape,
             tokenizer=tokenizer,
             render=partial(render, tokenizer),
@@ -71,6 +68,23 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
 
+def require_first_stage(cfg: RunConfig) -> None:
+    """EngineError now rather than after minutes of loading."""
+    if cfg.data.first_stage == "bm25":
+        lucene.require()
+
+
+def candidate_lists(
+    cfg: RunConfig, split: str, *, depth: int, say: Callable[[str], None]
+) -> tuple[Collection, Run]:
+    """One split of the collection, and the ``depth`` best of the first stage for its queries."""
+    say(f"loading {cfg.data.path} ({split})")
+    collection = load_collection(cfg.data.path, split)
+    say(f"first stage {cfg.data.first_stage} over {len(collection.queries)} {split} queries")
+    engine = FIRST_STAGES[cfg.data.first_stage]
+    return collection, bm25_run(collection, depth=depth, engine=engine)
+
+
 def refuse_overlap(training: Collection, measured: Collection) -> None:
     """UserError when a query would be both trained on and measured on."""
     shared = sorted(set(training.queries) & set(measured.queries))
@@ -81,7 +95,7 @@ def refuse_overlap(training: Collection, measured: Collection) -> None:
         )
 
 
-def held_out(writer: Writer, cfg: RunConfig) -> HeldOut:
+def held_out(writer: PromptWriter, cfg: RunConfig, *, rank: Rank = ranked) -> HeldOut:
     """The queries to measure on, the same for every run with the same data and seed."""
     collection = writer.collection
     query_ids = held_out_queries(collection, limit=cfg.data.eval_queries, seed=cfg.seed)
@@ -93,7 +107,7 @@ def held_out(writer: Writer, cfg: RunConfig) -> HeldOut:
         )
     return HeldOut(
         prompts=prompts,
-        rank=ranked,
+        rank=rank,
         qrels={query_id: collection.qrels[query_id] for query_id in query_ids},
         baselines={
             "first stage": {prompt.id: writer.run[prompt.id] for prompt in prompts},

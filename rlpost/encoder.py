@@ -1,0 +1,84 @@
+"""A bi-encoder as a policy's network: a sentence-transformers model on rows of token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from rlpost.encoder_rows import Row
+from rlpost.errors import UserError
+from rlpost.models import Dtype, resolve
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+TOKENS_PER_FORWARD = 4096
+"""Bound of one forward pass, padding included: larger ones gain nothing on CPU."""
+
+
+class Encoder:
+    """Embeds rows of token ids with all modules of a sentence-transformers model but dropout."""
+
+    def __init__(self, model_path: str | Path, *, dtype: Dtype = "float32") -> None:
+        """Raises UserError when the folder is no sentence-transformers model."""
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
+
+        folder = resolve(model_path)
+        if not (folder / "modules.json").is_file():
+            raise UserError(
+                f"{model_path} has no modules.json: name the folder of a sentence-transformers "
+                "model, such as all-MiniLM-L6-v2"
+            )
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        self._model: Any = SentenceTransformer(
+            str(folder), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)}
+        )
+        self._model.eval()
+
+    @property
+    def backbone(self) -> PreTrainedModel:
+        """The transformer inside; adapters that are put onto it take part in ``embed``."""
+        return cast("PreTrainedModel", self._model[0].model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.device
+
+    def to(self, device: torch.device | str) -> None:
+        self._model.to(device)
+
+    def embed(self, rows: Sequence[Row]) -> Tensor:
+        """Embeddings [N, D] of unit length, in float32; batches hold rows of similar length."""
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        parts = [self._forward([rows[i] for i in batch]) for batch in _batches(order, rows)]
+        places = torch.empty(len(rows), dtype=torch.int64)
+        places[order] = torch.arange(len(rows))
+        embedded_ND = torch.cat(parts)[places.to(self.device)]
+        return torch.nn.functional.normalize(embedded_ND.float(), dim=1)
+
+    def _forward(self, rows: Sequence[Row]) -> Tensor:
+        width = max(map(len, rows))
+        ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        features = {
+            "input_ids": ids.to(self.device),
+            "attention_mask": mask.to(self.device),
+        }
+        embedded: Tensor = self._model(features)["sentence_embedding"]
+        return embedded
+
+
+def _batches(order: Sequence[int], rows: Sequence[Row]) -> Iterator[list[int]]:
+    """Indices by ascending length, cut where the next row would burst the token bound."""
+    batch: list[int] = []
+    for i in order:
+        if batch and (len(batch) + 1) * len(rows[i]) > TOKENS_PER_FORWARD:
+            yield batch
+            batch = []
+        batch.append(i)
+    yield batch

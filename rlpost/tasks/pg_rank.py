@@ -1,0 +1,95 @@
+"""Task `pg_rank`: a bi-encoder orders candidates; the reward is nDCG (arXiv 2310.04407).
+
+The policy is Plackett-Luce on the model's scores, a completion is a ranking drawn from it; what
+stands around the sampling is that of task `rerank`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from transformers import PreTrainedTokenizerBase
+
+from rankers.prompts import listwise_messages
+from rankers.types import Collection, Run
+from rlpost.config import RunConfig
+from rlpost.config_task import PgRankTask
+from rlpost.encoder_rows import Row, join_rows
+from rlpost.models import context_length, load_bare_tokenizer
+from rlpost.tasks.rerank import PromptWriter, RerankReward, TrainingPrompts, teacher_answer
+from rlpost.tasks.rerank_data import (
+    candidate_lists,
+    held_out,
+    refuse_overlap,
+    require_first_stage,
+)
+from rlpost.tasks.task import Prepared
+from rlpost.types import Message, Prompt
+
+
+class RowWriter(PromptWriter):
+    """Shows a problem as token rows, one for the query and one for each candidate."""
+
+    def __init__(
+        self,
+        *,
+        collection: Collection,
+        run: Run,
+        tokenizer: PreTrainedTokenizerBase,
+        task: PgRankTask,
+    ) -> None:
+        super().__init__(collection=collection, run=run, num_candidates=task.candidates)
+        self._tokenizer = tokenizer
+        self._task = task
+        self._passages: dict[str, Row] = {}
+
+    def write(self, query_id: str, *, seed: int) -> Prompt:
+        shown = self.shown(query_id, seed=seed)
+        query = self._row(self.collection.queries[query_id], self._task.query_tokens)
+        passages = [self._passage(doc_id) for doc_id in shown.doc_ids]
+        texts = self._tokenizer.batch_decode(
+            [list(row) for row in (query, *passages)], skip_special_tokens=True
+        )
+        (turn,) = listwise_messages(texts[0], texts[1:])
+        return Prompt(
+            id=query_id,
+            messages=(Message(role="user", content=turn["content"]),),
+            token_ids=join_rows([query, *passages]),
+            payload=shown,
+        )
+
+    def _passage(self, doc_id: str) -> Row:
+        # A passage is a candidate of many queries.
+        if doc_id not in self._passages:
+            text = self.collection.corpus[doc_id].content
+            self._passages[doc_id] = self._row(text, self._task.passage_tokens)
+        return self._passages[doc_id]
+
+    def _row(self, text: str, max_tokens: int) -> Row:
+        encoded = self._tokenizer(
+            text, truncation=True, max_length=max_tokens, split_special_tokens=True
+        )
+        return tuple(encoded["input_ids"])
+
+
+def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
+    """See ``rlpost.prepare.prepare``."""
+    task = cfg.task
+    assert isinstance(task, PgRankTask)
+    require_first_stage(cfg)
+    tokenizer = load_bare_tokenizer(cfg.model.path)
+    context_length(cfg.model.path, max(task.passage_tokens, task.query_tokens))
+
+    def writer_of(split: str) -> RowWriter:
+        collection, run = candidate_lists(cfg, split, depth=task.candidates, say=say)
+        return RowWriter(collection=collection, run=run, tokenizer=tokenizer, task=task)
+
+    training, measured = writer_of(cfg.data.train_split), writer_of(cfg.data.eval_split)
+    refuse_overlap(training.collection, measured.collection)
+    return Prepared(
+        source=TrainingPrompts(training, seed=cfg.seed),
+        reward=partial(RerankReward, depth=task.measure_depth, format_weight=0.0),
+        imitate=partial(teacher_answer, training),
+        held_out=held_out(measured, cfg),
+    )
