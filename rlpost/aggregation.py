@@ -59,7 +59,8 @@ def token_mean(sampled: SampledTokens, totals: Totals) -> Tensor:
 
 def sequence_mean(sampled: SampledTokens, totals: Totals) -> Tensor:
     """Every sequence weighs the same, its tokens share its weight (GRPO, arXiv 2402.03300)."""
-    return _shared(sampled.lengths_S, totals.sequences)
+    each_S = 1 / (sampled.counts_S.clamp(min=1).double() * totals.sequences)
+    return spread(each_S, sampled.lengths_S)
 
 
 def sequence_sum(sampled: SampledTokens, totals: Totals) -> Tensor:
@@ -82,7 +83,8 @@ def rank_mean(sampled: SampledTokens, totals: Totals) -> Tensor:
     The end of the turn and text outside the list weigh as much as a rank each; a sequence that is
     no list is one run.
     """
-    return _shared(sampled.lengths_R, totals.runs)
+    lengths_R = sampled.lengths_R
+    return spread(1 / (lengths_R.clamp(min=1).double() * totals.runs), lengths_R)
 
 
 AGGREGATIONS: dict[str, Callable[..., Tensor]] = {
@@ -101,8 +103,3 @@ def weighted_sum(loss_T: Tensor, weights_T: Tensor) -> Tensor:
 
 def _equal(sampled: SampledTokens, weight: float) -> Tensor:
     return torch.full_like(sampled.old_T, weight, dtype=torch.float64)
-
-
-def _shared(lengths: Tensor, count: int) -> Tensor:
-    """1 / count for each of the runs with ``lengths``, shared evenly by its tokens."""
-    return spread(1 / (lengths.clamp(min=1).double() * count), lengths)

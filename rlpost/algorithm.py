@@ -1,28 +1,32 @@
 """An algorithm: credit, objective and aggregation, chosen independently by name and parameters.
 
-Two optional parts go with them: an off-policy correction and a KL penalty to the base model.
+Optional parts go with them: changes of rewards and advantages, weights and masks against off-policy
+tokens, a KL penalty to the base model, an entropy bonus.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, Unpack
 
 from torch import Tensor
 
 from rlpost.aggregation import AGGREGATIONS, Aggregation, Totals, weighted_sum
-from rlpost.choice import Choice, choose
-from rlpost.correction import CORRECTIONS, Correction
+from rlpost.choice import Choices, choose, choose_all, choose_if, parameters_of
+from rlpost.correction import CORRECTIONS
 from rlpost.credit import CREDIT, Credit
+from rlpost.entropy import ENTROPY, EntropyBonus
 from rlpost.errors import CheckpointError
-from rlpost.kl import PENALTIES, Penalty
-from rlpost.losses import OBJECTIVES, Objective
-from rlpost.proximal import Asks, Seen, Shaping
+from rlpost.kl import PENALTIES, REWARD_PENALTIES, Penalty, RewardPenalty
+from rlpost.losses import OBJECTIVES, WEIGHTED, Objective
+from rlpost.proximal import Asks, Shaping
+from rlpost.rejection import REJECTIONS, SEQUENCE_MASKS, STEP_WIDE, SequenceMask
 from rlpost.reward_shaping import TRANSFORMS, Transform, shaped
 from rlpost.sampled import SampledTokens
 from rlpost.shaping import SHAPINGS
 from rlpost.types import Group, Sample
+from rlpost.weighting import Weighting
 
 
 class Loss(NamedTuple):
@@ -31,7 +35,9 @@ class Loss(NamedTuple):
     total: Tensor
     """[] its share of the step's loss."""
     objective_T: Tensor
-    """The objective alone, before correction, penalty and aggregation."""
+    """The objective alone, before weights, masks, penalties and aggregation."""
+    near_T: Tensor | None
+    """False where the sequence mask took the objective away; None without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,34 +51,45 @@ class Algorithm:
     """Change rewards before credit."""
     mask_truncated: bool = False
     """Completions cut at the limit count in the baseline of their group and nowhere else."""
-    correction: Correction | None = None
-    """With one, the objective's ratio is against the policy before the step (decoupled PPO)."""
+    weighting: Weighting = field(default_factory=Weighting)
+    """What each token weighs, by the weights before the step."""
+    weighted_objective: bool = False
+    """Whether the objective uses off-policy weights itself."""
+    sequence_mask: SequenceMask | None = None
+    """Sequences to leave out, judged at every update."""
     kl: Penalty | None = None
+    """In the loss."""
+    reward_kl: RewardPenalty | None = None
+    """In the reward."""
+    entropy: EntropyBonus | None = None
     shaping: Shaping | None = None
     """Changes advantages by what the weights before the step make of the samples."""
 
     @property
     def needs_all(self) -> bool:
         """Whether samples without credit must be looked at too."""
-        return self.trains_all or self.shaping is not None
+        return self.trains_all or self.shaping is not None or self.weighting.needs_all
 
     @property
     def trains_all(self) -> bool:
         """Whether samples without credit add to the gradient."""
-        return self.kl is not None
+        return self.kl is not None or self.entropy is not None
 
     @property
     def asks(self) -> Asks:
         """What must be known of the samples before the first update."""
         return Asks(
-            proximal=self.correction is not None,
+            proximal=self.weighting.asks_proximal,
             reference=self.kl is not None,
             observer=self.shaping,
         )
 
-    def credited(self, groups: Sequence[Group]) -> list[Sample]:
-        """The samples to train on, group by group, with the credit of their shaped rewards."""
-        samples = self.credit(shaped(groups, self.transforms))
+    def credited(self, groups: Sequence[Group], *also: Transform) -> list[Sample]:
+        """The samples to train on, group by group, with the credit of their shaped rewards.
+
+        ``also`` are transforms of this step's own, applied last.
+        """
+        samples = self.credit(shaped(groups, (*self.transforms, *also)))
         if not self.mask_truncated:
             return samples
         rollouts = [rollout for group in groups for rollout in group.rollouts]
@@ -97,50 +114,72 @@ class Algorithm:
         for name, part in parts.items():
             part.restore(state[name])
 
-    def _remembering(self) -> dict[str, Shaping]:
-        return {} if self.shaping is None else {"shaping": self.shaping}
+    def _remembering(self) -> dict[str, Shaping | EntropyBonus]:
+        parts = {"shaping": self.shaping, "entropy": self.entropy}
+        return {name: part for name, part in parts.items() if part is not None}
 
-    def prepare(self, tokens: SampledTokens, seen: Seen) -> SampledTokens:
-        """The step's tokens with what was seen of them and the weights that follow from it."""
-        tokens = replace(tokens, reference_T=seen.reference_T)
-        if self.correction is None or seen.proximal_T is None:
-            return tokens
-        weights_T = self.correction(seen.proximal_T, tokens.behaviour_T, tokens.lengths_S)
-        return replace(tokens, old_T=seen.proximal_T, weights_T=weights_T)
-
-    def loss(self, logprobs_T: Tensor, sampled: SampledTokens, totals: Totals) -> Loss:
-        """The objective times the correction, plus the uncorrected penalty, aggregated."""
+    def loss(
+        self, logprobs_T: Tensor, entropy_T: Tensor, sampled: SampledTokens, totals: Totals
+    ) -> Loss:
+        """Weights and masks act on the objective alone; a KL penalty and an entropy bonus act on
+        every token that is present.
+        """
         objective_T = self.objective(logprobs_T, sampled)
         loss_T = objective_T
-        if sampled.weights_T is not None:
+        if sampled.weights_T is not None and not self.weighted_objective:
             loss_T = loss_T * sampled.weights_T
+        near_T = None
+        if self.sequence_mask is not None:
+            near_T = self.sequence_mask(logprobs_T, sampled)
+            loss_T = loss_T.where(near_T, 0.0)
+        if sampled.kept_T is not None:
+            loss_T = loss_T.where(sampled.kept_T, 0.0)
         if self.kl is not None:
-            loss_T = loss_T + self.kl(logprobs_T, sampled)
-        weights_T = self.aggregation(sampled, totals)
-        return Loss(weighted_sum(loss_T, weights_T), objective_T)
+            loss_T = loss_T + _present(self.kl(logprobs_T, sampled), sampled)
+        total = weighted_sum(loss_T, self.aggregation(sampled, totals))
+        if self.entropy is not None:
+            bonus = _present(entropy_T, sampled).sum() / totals.tokens
+            total = total - self.entropy.coefficient * bonus
+        return Loss(total, objective_T, near_T)
 
 
-def algorithm(
-    *,
-    credit: Choice,
-    objective: Choice,
-    aggregation: Choice,
-    transforms: Sequence[Choice] = (),
-    mask_truncated: bool = False,
-    correction: Choice | None = None,
-    kl: Choice | None = None,
-    shaping: Choice | None = None,
-) -> Algorithm:
+def _present(values_T: Tensor, sampled: SampledTokens) -> Tensor:
+    return values_T if sampled.present_T is None else values_T.where(sampled.present_T, 0.0)
+
+
+def algorithm(**choices: Unpack[Choices]) -> Algorithm:
     """The functions behind the choices. UserError for a name that is in no table."""
+    kl = parameters_of(choices.get("kl") or {})
+    in_loss = kl.pop("where", "loss") == "loss"
+    entropy = choose_if(ENTROPY, choices.get("entropy"), what="entropy")
+    shaping = choose_if(SHAPINGS, choices.get("shaping"), what="shaping")
+    objective = parameters_of(choices["objective"])
     return Algorithm(
-        credit=choose(CREDIT, credit, what="credit"),
+        credit=choose(CREDIT, choices["credit"], what="credit"),
         objective=choose(OBJECTIVES, objective, what="objective"),
-        aggregation=choose(AGGREGATIONS, aggregation, what="aggregation"),
-        transforms=tuple(choose(TRANSFORMS, one, what="reward transform") for one in transforms),
-        mask_truncated=mask_truncated,
-        correction=(
-            None if correction is None else choose(CORRECTIONS, correction, what="correction")
+        aggregation=choose(AGGREGATIONS, choices["aggregation"], what="aggregation"),
+        transforms=choose_all(TRANSFORMS, choices.get("transforms", ()), what="reward transform"),
+        mask_truncated=choices.get("mask_truncated", False),
+        weighting=_weighting(choices),
+        weighted_objective=objective["kind"] in WEIGHTED,
+        sequence_mask=choose_if(SEQUENCE_MASKS, choices.get("sequence_mask"), what="sequence mask"),
+        kl=choose(PENALTIES, kl, what="kl") if kl and in_loss else None,
+        reward_kl=choose(REWARD_PENALTIES, kl, what="kl") if kl and not in_loss else None,
+        entropy=entropy() if entropy else None,
+        shaping=shaping() if shaping else None,
+    )
+
+
+def _weighting(choices: Choices) -> Weighting:
+    correction = choices.get("correction")
+    rejections = [parameters_of(one) for one in choices.get("rejections", ())]
+    return Weighting(
+        correction=choose_if(CORRECTIONS, correction, what="correction"),
+        rejections=choose_all(REJECTIONS, rejections, what="rejection"),
+        absent=choices.get("rejected") == "absent",
+        top_entropy=choices.get("top_entropy"),
+        step_wide=(
+            any(rejection["kind"] in STEP_WIDE for rejection in rejections)
+            or bool(correction and parameters_of(correction).get("normalise"))
         ),
-        kl=None if kl is None else choose(PENALTIES, kl, what="kl"),
-        shaping=None if shaping is None else choose(SHAPINGS, shaping, what="shaping")(),
     )

@@ -85,6 +85,22 @@ def penalty(
     return coefficient * kl_T
 
 
+RewardPenalty = Callable[[Tensor, Tensor], Tensor]
+"""(logprobs_T, reference_T) -> what each token takes from its completion's reward."""
+
+
+def reward_penalty(
+    estimator: Estimator, logprobs_T: Tensor, reference_T: Tensor, *, coefficient: float
+) -> Tensor:
+    """``coefficient`` times the estimate of the policy that sampled (PPO with a KL reward, arXiv
+    1909.08593).
+    """
+    return coefficient * estimator(logprobs_T, reference_T)
+
+
+REWARD_PENALTIES: dict[str, Callable[..., Tensor]] = {
+    name: partial(reward_penalty, estimator) for name, estimator in KL.items()
+}
 PENALTIES: dict[str, Callable[..., Tensor]] = {
     name: partial(penalty, estimator) for name, estimator in KL.items()
 }

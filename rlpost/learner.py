@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 
-from rlpost.aggregation import Totals, totals_of
+from rlpost.aggregation import Totals
 from rlpost.algorithm import Algorithm
-from rlpost.batching import TokenBatch, batches, collate, num_tokens
+from rlpost.batching import TokenBatch, collate, num_tokens
+from rlpost.data_parallel import Alone, Ranks
 from rlpost.errors import TrainingError
 from rlpost.lora import set_dropout
 from rlpost.metrics import fold, group_metrics
 from rlpost.optim import OptimSettings, adamw, learning_rate
 from rlpost.policy import CausalLM, PackedPolicy, Policy
-from rlpost.proximal import look
+from rlpost.preparation import Part, Preparation
 from rlpost.publish import publish_adapter
 from rlpost.reward_shaping import shaping_metrics
-from rlpost.sampled import SampledTokens
 from rlpost.token_stats import TokenStats
 from rlpost.training_state import load_state, save_state
 from rlpost.types import Group, PolicyRef, Sample
 
 if TYPE_CHECKING:
     from peft import PeftModel
-
-
-class _Part(NamedTuple):
-    """The samples of one optimizer step, ready to train on."""
-
-    totals: Totals
-    batches: tuple[TokenBatch, ...]
 
 
 class TorchLearner:
@@ -57,21 +48,31 @@ class TorchLearner:
         temperature: float,
         epochs: int = 1,
         minibatches: int = 1,
+        ranks: Ranks | None = None,
     ) -> None:
         """``model`` has adapters on it; ``policy`` computes with it, by default as a causal
         language model. ``tokens_per_batch`` bounds a packed micro-batch, and with it memory.
 
         Each step makes ``epochs * minibatches`` optimizer steps: the step's samples are cut into
-        ``minibatches`` equal parts and gone over ``epochs`` times.
+        ``minibatches`` equal parts and gone over ``epochs`` times. With ``ranks``, each of which
+        is a learner with the same weights that is given the same groups, they share the work.
         """
         self._model = model
         self._policy = policy or PackedPolicy(cast(CausalLM, model.get_base_model()))
         self._algorithm = algorithm
         self._optim = optim
-        self._tokens_per_batch = tokens_per_batch
         self._temperature = temperature
         self._epochs = epochs
-        self._minibatches = minibatches
+        self._ranks = ranks or Alone()
+        self._prepare = Preparation(
+            policy=self._policy,
+            reference=model.disable_adapter,
+            algorithm=algorithm,
+            tokens_per_batch=tokens_per_batch,
+            temperature=temperature,
+            minibatches=minibatches,
+            ranks=self._ranks,
+        )
         self._parameters = list(self.trained_parameters().values())
         self._optimizer = adamw(self._parameters, optim)
         self._version = 0
@@ -97,111 +98,62 @@ class TorchLearner:
         Raises TrainingError on a non-finite loss or gradient, before it reaches the weights.
         """
         ordered = sorted(groups, key=lambda group: group.ticket.index)
-        samples = self._algorithm.credited(ordered)
-        parts, seen_metrics = self._prepare(samples)
+        samples, parts, metrics = self._prepare(ordered, step=self._version + 1)
         reports = [self._update(part) for _ in range(self._epochs) for part in parts]
         self._version += 1
         return {
             **group_metrics(ordered),
             **shaping_metrics(ordered, self._algorithm.transforms),
-            **seen_metrics,
+            **metrics,
             **fold(reports),
             "tokens/step": float(sum(num_tokens(sample) for sample in samples)),
             "tokens/completion": float(sum(len(sample.completion_ids) for sample in samples)),
         }
 
-    def _prepare(self, samples: Sequence[Sample]) -> tuple[list[_Part], Mapping[str, float]]:
-        """Look at the samples with the weights as they are, then pack them for each update."""
-        algorithm = self._algorithm
-        looked = [i for i, s in enumerate(samples) if algorithm.needs_all or any(s.advantages_T)]
-        chosen = [samples[i] for i in looked]
-        seen = look(
-            self._policy,
-            chosen,
-            asks=algorithm.asks,
-            reference=self._model.disable_adapter,
-            tokens_per_batch=self._tokens_per_batch,
-            temperature=self._temperature,
-        )
-        metrics: Mapping[str, float] = {}
-        if algorithm.shaping is not None:
-            chosen, metrics = algorithm.shaping.shape(chosen)
-        tokens = SampledTokens.of(chosen, device=self._policy.device)
-        self._refuse_non_finite(tokens.behaviour_T)
-        tokens = algorithm.prepare(tokens, seen)
-        count = max(1, len(samples))
-        size = math.ceil(count / self._minibatches)
-        parts = []
-        for start in range(0, count, size):
-            # Without credit a sample adds nothing to the gradient of the objective: its tokens
-            # count in the denominators only.
-            members = [
-                k
-                for k, i in enumerate(looked)
-                if start <= i < start + size
-                and (algorithm.trains_all or any(chosen[k].advantages_T))
-            ]
-            totals = totals_of(samples[start : start + size])
-            parts.append(_Part(totals, self._packed(chosen, tokens, members)))
-        return parts, metrics
-
-    def _packed(
-        self, samples: Sequence[Sample], tokens: SampledTokens, members: Sequence[int]
-    ) -> tuple[TokenBatch, ...]:
-        """The samples at ``members`` in micro-batches, with what is known of their tokens."""
-        packed = batches(
-            [samples[k] for k in members],
-            budget=self._tokens_per_batch,
-            device=self._policy.device,
-        )
-        return tuple(
-            replace(batch, sampled=tokens.take([members[j] for j in batch.indices]))
-            for batch in packed
-        )
-
-    def _refuse_non_finite(self, behaviour_T: Tensor) -> None:
-        broken_T = behaviour_T[~behaviour_T.isfinite()]
-        if len(broken_T):
-            raise TrainingError(
-                f"step {self._version + 1}: the engine reported a log-probability of "
-                f"{float(broken_T[0])}; the weights are unchanged"
-            )
-
-    def _update(self, part: _Part) -> dict[str, float]:
+    def _update(self, part: Part) -> dict[str, float]:
         """One optimizer step on a part of the step's samples.
 
         A part that nothing can be learned from takes its turn in the schedule but leaves weights
         and optimizer as they are: AdamW's momentum and decay would move them without a gradient.
         """
         rate = learning_rate(self._updates, self._optim)
-        if not part.batches:
+        if not part.teaches:
             self._updates += 1
             return {"loss/policy": 0.0, "grad_norm": 0.0, "lr": rate, "updates/skipped": 1.0}
         stats = TokenStats()
-        loss = 0.0
-        self._optimizer.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = torch.zeros_like(parameter)
         set_dropout(self._model, active=True)
         for batch in part.batches:
-            loss += self._backward(batch, part.totals, stats)
+            self._backward(batch, part.totals, stats)
         set_dropout(self._model, active=False)
-        norm = self._clip_gradients(loss)
+        self._ranks.add([p.grad for p in self._parameters if p.grad is not None])
+        stats.add_up(self._ranks)
+        norm = self._clip_gradients(stats.loss)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
         self._updates += 1
-        report = {"loss/policy": loss, "grad_norm": norm, "lr": rate, "updates/skipped": 0.0}
-        return {**report, **stats.report()}
+        report = {"grad_norm": norm, "lr": rate, "updates/skipped": 0.0, **stats.report()}
+        if self._algorithm.entropy is not None:
+            report["entropy/coefficient"] = self._algorithm.entropy.coefficient
+            self._algorithm.entropy.measured(report["entropy"])
+        return report
 
-    def _backward(self, batch: TokenBatch, totals: Totals, stats: TokenStats) -> float:
-        """Add one micro-batch's share of the gradient; returns its share of the loss."""
+    def _backward(self, batch: TokenBatch, totals: Totals, stats: TokenStats) -> None:
+        """Add one micro-batch's share of the gradient."""
         logprobs_T, entropy_T = self._policy.logprobs(batch, temperature=self._temperature)
+        # The loss on leaves of its own: its gradients go through the network once.
         leaf_T = logprobs_T.detach().requires_grad_()
-        loss = self._algorithm.loss(leaf_T, batch.sampled, totals)
-        (of_objective_T,) = torch.autograd.grad(loss.objective_T.sum(), leaf_T, retain_graph=True)
-        (gradient_T,) = torch.autograd.grad(loss.total, leaf_T)
-        torch.autograd.backward([logprobs_T], [gradient_T])
-        stats.add(leaf_T.detach(), entropy_T.detach(), batch, of_objective_T)
-        return float(loss.total.detach())
+        spread_T = entropy_T.detach().requires_grad_()
+        loss = self._algorithm.loss(leaf_T, spread_T, batch.sampled, totals)
+        (objective_T,) = torch.autograd.grad(loss.objective_T.sum(), leaf_T, retain_graph=True)
+        gradients = torch.autograd.grad(
+            loss.total, (leaf_T, spread_T), allow_unused=True, materialize_grads=True
+        )
+        learned = (logprobs_T, entropy_T) if self._algorithm.entropy else (logprobs_T,)
+        torch.autograd.backward(learned, gradients[: len(learned)])
+        stats.add(leaf_T.detach(), spread_T.detach(), batch.sampled, loss, objective_T)
 
     def _clip_gradients(self, loss: float) -> float:
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm))

@@ -154,9 +154,12 @@ def vespo(
     """-sg(phi(W)) A log pi with W the product of a sequence's ratios (VESPO, arXiv 2602.10693).
 
     phi(W) = W^k exp(lambda (1 - W)) is 1 at W = 1 and fades on both sides; (k, lambda) depend on
-    the sign of A.
+    the sign of A. Off-policy weights enter W, so they do not multiply the loss once more.
     """
-    log_weight_S = segment_sum(log_ratio(logprobs_T, sampled.old_T).detach(), sampled.lengths_S)
+    log_ratio_T = log_ratio(logprobs_T, sampled.old_T).detach()
+    if sampled.weights_T is not None:
+        log_ratio_T = log_ratio_T + sampled.weights_T.clamp(min=1e-8).log()
+    log_weight_S = segment_sum(log_ratio_T, sampled.lengths_S)
     log_weight_T = spread(log_weight_S.clamp(-18.420680743952367, MAX_LOG_RATIO), sampled.lengths_S)
     rises = sampled.advantages_T >= 0
     k_T = torch.where(rises, k_up, k_down)
@@ -177,6 +180,8 @@ OBJECTIVES: dict[str, Callable[..., Tensor]] = {
     "gmpo": gmpo,
     "vespo": vespo,
 }
+WEIGHTED = frozenset({"vespo"})
+"""Objectives that use off-policy weights themselves."""
 
 
 def log_ratio(new_T: Tensor, old_T: Tensor) -> Tensor:

@@ -25,6 +25,11 @@ class Metric(NamedTuple):
     meaning: str
 
 
+def first(values: Sequence[float]) -> float:
+    """The oldest report."""
+    return values[0]
+
+
 def last(values: Sequence[float]) -> float:
     """The newest report."""
     return values[-1]
@@ -58,8 +63,31 @@ METRICS: dict[str, Metric] = {
     "kl/reference": Metric(
         mean, "k3 estimate in nats of KL(learner || base model) over completion tokens"
     ),
+    "mismatch/k1": Metric(
+        first,
+        "k1 estimate in nats of KL(engine || learner) before the step's first update: staleness, "
+        "or at lag 0 the numerical difference of the two",
+    ),
+    "mismatch/k3": Metric(first, "the same by the k3 estimate, which is never negative"),
+    "mismatch/max": Metric(
+        first, "largest difference in nats between engine and learner before the first update"
+    ),
     "correction/weight": Metric(mean, "mean off-policy weight of completion tokens"),
+    "correction/weight_min": Metric(min, "smallest off-policy weight of a completion token"),
+    "correction/weight_max": Metric(max, "largest off-policy weight of a completion token"),
     "correction/kept": Metric(mean, "share of completion tokens with an off-policy weight above 0"),
+    "correction/ess": Metric(
+        mean,
+        "effective sample size of the off-policy weights, as a share of the completion tokens",
+    ),
+    "rejection/kept": Metric(mean, "share of completion tokens that passed every rejection"),
+    "rejection/kept_sequences": Metric(
+        mean, "share of completions of which a token passed every rejection"
+    ),
+    "sequence_mask/kept": Metric(
+        mean, "share of completion tokens that the off-policy sequence mask kept"
+    ),
+    "entropy/coefficient": Metric(last, "weight of the entropy bonus at the last update"),
     "effective_rank/mean": Metric(
         mean, "mean over responses of the effective rank of their final-norm hidden states"
     ),

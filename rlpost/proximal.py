@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from rlpost.batching import TokenBatch, batches
+from rlpost.batching import TokenBatch, batches, num_tokens
+from rlpost.data_parallel import Alone, Ranks, share
 from rlpost.policy import Policy
 from rlpost.sampled import SampledTokens
 from rlpost.types import Sample
@@ -79,14 +80,22 @@ def look(
     reference: Callable[[], AbstractContextManager[None]],
     tokens_per_batch: int,
     temperature: float,
+    ranks: Ranks,
 ) -> Seen:
-    """One pass over ``samples``; inside ``reference()`` the policy is the reference policy."""
+    """One pass over ``samples``; inside ``reference()`` the policy is the reference policy.
+
+    Ranks share the samples and add up what they saw, unless an observer is to see them all.
+    """
     current = asks.proximal or asks.observer is not None
     if not (current or asks.reference):
         return Seen()
     whole = SampledTokens.of(samples, device=policy.device)
     found = {name: torch.zeros_like(whole.behaviour_T) for name in Seen._fields}
-    for batch in batches(samples, budget=tokens_per_batch, device=policy.device):
+    sharing = ranks if asks.observer is None else Alone()
+    mine = share([num_tokens(sample) for sample in samples], sharing)
+    looked = [samples[i] for i in mine]
+    for batch in batches(looked, budget=tokens_per_batch, device=policy.device):
+        batch = replace(batch, indices=tuple(mine[j] for j in batch.indices))
         places_T = whole.places(batch.indices)
         if current:
             hidden_T_D = policy.hidden(batch)
@@ -100,6 +109,7 @@ def look(
             with reference():
                 logprobs_T, _ = policy.logprobs(batch, temperature=temperature)
             found["reference_T"][places_T] = logprobs_T
+    sharing.add(list(found.values()))
     return Seen(
         proximal_T=found["proximal_T"] if asks.proximal else None,
         entropy_T=found["entropy_T"] if asks.proximal else None,

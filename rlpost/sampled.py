@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from rlpost.segments import spread
+from rlpost.segments import segment_sum, spread
 from rlpost.types import Sample
 
 
@@ -30,7 +30,11 @@ class SampledTokens:
     """True where a run of tokens that shares an importance ratio begins; None: a run is a
     sequence."""
     weights_T: Tensor | None = None
-    """Factor of each token's loss, from off-policy correction and masks; None is 1."""
+    """Off-policy correction of each token's loss; None is 1."""
+    kept_T: Tensor | None = None
+    """False where a mask takes a token's objective away; None keeps all."""
+    present_T: Tensor | None = None
+    """False where a token is as if it had never been sampled, in denominators too; None is all."""
     reference_T: Tensor | None = None
     """Log-probability under the reference policy, where a KL penalty asks for it."""
 
@@ -52,6 +56,13 @@ class SampledTokens:
             ),
             starts_T=_starts(samples, device) if any(s.segments_R for s in samples) else None,
         )
+
+    @property
+    def counts_S(self) -> Tensor:
+        """Tokens of each sequence that count in denominators."""
+        if self.present_T is None:
+            return self.lengths_S
+        return segment_sum(self.present_T.double(), self.lengths_S).long()
 
     @property
     def lengths_R(self) -> Tensor:

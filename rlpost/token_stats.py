@@ -5,50 +5,87 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlpost.batching import TokenBatch
+from rlpost.algorithm import Loss
+from rlpost.data_parallel import Ranks
 from rlpost.kl import k3
 from rlpost.losses import log_ratio
+from rlpost.sampled import SampledTokens
+
+MEANS = (
+    "entropy",
+    "ratio/mean",
+    "kl/behaviour",
+    "kl/reference",
+    "mismatch/k1",
+    "mismatch/k3",
+    "clip_ratio/low",
+    "clip_ratio/high",
+    "sequence_mask/kept",
+)
+LARGEST = ("ratio/max", "-ratio/min", "mismatch/max")
 
 
 class TokenStats:
     """Accumulates micro-batches; ``report`` names are those of ``rlpost.metrics.METRICS``."""
 
     def __init__(self) -> None:
-        self._tokens = 0
-        self._sums: dict[str, float] = {}
-        self._least = float("inf")
-        self._largest = 0.0
+        self._loss = torch.zeros(1, dtype=torch.float64)
+        self._sums = torch.zeros(len(MEANS), dtype=torch.float64)
+        self._counts = torch.zeros(len(MEANS), dtype=torch.float64)
+        self._largest = torch.full((len(LARGEST),), -torch.inf, dtype=torch.float64)
+
+    @property
+    def loss(self) -> float:
+        return float(self._loss)
 
     def add(
-        self, logprobs_T: Tensor, entropy_T: Tensor, batch: TokenBatch, gradient_T: Tensor
+        self,
+        logprobs_T: Tensor,
+        entropy_T: Tensor,
+        sampled: SampledTokens,
+        loss: Loss,
+        gradient_T: Tensor,
     ) -> None:
         """``gradient_T`` is the objective's: 0 at a token with credit means it was clipped."""
-        sampled = batch.sampled
-        log_ratio_T = log_ratio(logprobs_T, batch.sampled.behaviour_T).double()
+        log_ratio_T = log_ratio(logprobs_T, sampled.behaviour_T).double()
         ratio_T = log_ratio_T.exp()
+        k3_T = torch.expm1(log_ratio_T) - log_ratio_T
         clipped_T = (gradient_T == 0) & (sampled.advantages_T != 0)
-        means = {
+        values: dict[str, Tensor | None] = {
             "entropy": entropy_T,
             "ratio/mean": ratio_T,
-            "kl/behaviour": ratio_T - 1 - log_ratio_T,
+            "kl/behaviour": k3_T,
+            "kl/reference": (
+                None if sampled.reference_T is None else k3(logprobs_T, sampled.reference_T)
+            ),
+            "mismatch/k1": -log_ratio_T,
+            "mismatch/k3": k3_T,
             "clip_ratio/low": clipped_T & (sampled.advantages_T < 0),
             "clip_ratio/high": clipped_T & (sampled.advantages_T > 0),
+            "sequence_mask/kept": loss.near_T,
         }
-        if sampled.reference_T is not None:
-            means["kl/reference"] = k3(logprobs_T, sampled.reference_T)
-        if sampled.weights_T is not None:
-            means["correction/kept"] = sampled.weights_T > 0
-            means["correction/weight"] = sampled.weights_T
-        for name, values_T in means.items():
-            share = float(values_T.sum(dtype=torch.float64))
-            self._sums[name] = self._sums.get(name, 0.0) + share
-        self._tokens += len(logprobs_T)
-        self._least = min(self._least, float(ratio_T.min()))
-        self._largest = max(self._largest, float(ratio_T.max()))
+        for place, name in enumerate(MEANS):
+            value_T = values[name]
+            if value_T is not None:
+                self._sums[place] += float(value_T.sum(dtype=torch.float64))
+                self._counts[place] += len(value_T)
+        largest = [ratio_T.max(), -ratio_T.min(), log_ratio_T.abs().max()]
+        self._largest = torch.maximum(self._largest, torch.stack(largest).cpu())
+        self._loss += float(loss.total.detach())
+
+    def add_up(self, ranks: Ranks) -> None:
+        """From this rank's micro-batches to those of all ranks."""
+        ranks.add([self._loss, self._sums, self._counts])
+        ranks.most(self._largest)
 
     def report(self) -> dict[str, float]:
-        """Means over all tokens added, and the extremes; empty when there were none."""
-        if not self._tokens:
-            return {}
-        means = {name: total / self._tokens for name, total in self._sums.items()}
-        return {**means, "ratio/min": self._least, "ratio/max": self._largest}
+        """The loss, means over all tokens added, and the extremes."""
+        largest = dict(zip(LARGEST, self._largest.tolist(), strict=True))
+        means = zip(MEANS, self._sums.tolist(), self._counts.tolist(), strict=True)
+        return {
+            "loss/policy": self.loss,
+            **{name: total / count for name, total, count in means if count},
+            "ratio/max": largest["ratio/max"],
+            "ratio/min": -largest["-ratio/min"],
+            "mismatch/max": largest["mismatch/max"],
+        }

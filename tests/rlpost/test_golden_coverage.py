@@ -5,7 +5,7 @@ reason.
 import pytest
 
 from tests.golden import golden, needs_golden
-from tests.rlpost import test_correction, test_losses
+from tests.rlpost import test_correction, test_losses, test_rejection
 
 COVERED = {
     "trl_loss": {
@@ -17,6 +17,7 @@ COVERED = {
         "grpo_token_beta0.04_k3",
         "grpo_token_beta0.04_k3_biascorrected",
         "dapo_opsm0.02",
+        "dapo_topentropy0.4",
         "vespo_vllm_token_truncate",
     },
     "trl_is_ratio": {*test_correction.TRL_WEIGHTS},
@@ -27,7 +28,7 @@ COVERED = {
         "vanilla_token-mean_with_is_sequence",
     },
     "verl_rollout_corr": {
-        *test_correction.VERL_KEPT,
+        *test_rejection.VERL_KEPT,
         *(f"is_{level}_thr2.0_bn{b}" for level in ("token", "sequence") for b in (True, False)),
     },
     "areal": {
@@ -39,7 +40,6 @@ COVERED = {
 NOT_COVERED = {
     "trl_loss": {
         "luspo_seq_eps0.2_beta0.04": "TRL averages the KL over padding here; ours knows no padding",
-        "dapo_topentropy0.4": "the entropies that the mask was made from are not in the file",
     },
     "areal": {"_roles": "a comment"},
 }

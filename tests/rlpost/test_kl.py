@@ -41,8 +41,8 @@ def test_in_the_loss_equals_trl(corrected: bool) -> None:
     if corrected:
         kl_T = kl.bias_corrected(kl_T, leaf, fixture.old)
     loss_T = losses.clip(leaf, fixture.sampled()) + 0.04 * kl_T
-    weights = sequence_mean(fixture.lengths, Totals(tokens=18, sequences=4))
-    loss = weighted_sum(loss_T, weights, fixture.lengths)
+    weights_T = sequence_mean(fixture.sampled(), Totals(tokens=18, sequences=4))
+    loss = weighted_sum(loss_T, weights_T)
     loss.backward()
     expected = golden()["trl_loss"][name]
     assert float(loss.detach()) == pytest.approx(expected["loss"], abs=1e-6)

@@ -1,0 +1,142 @@
+"""From the groups of a step to its parts: micro-batches that hold all that an update needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import NamedTuple
+
+from rlpost.aggregation import Totals, totals_of
+from rlpost.algorithm import Algorithm
+from rlpost.batching import TokenBatch, batches, num_tokens
+from rlpost.credit import per_sequence
+from rlpost.data_parallel import Ranks, share
+from rlpost.errors import TrainingError
+from rlpost.policy import Policy
+from rlpost.proximal import Asks, Seen, look
+from rlpost.reward_shaping import Transform
+from rlpost.sampled import SampledTokens
+from rlpost.segments import segment_sum
+from rlpost.types import Group, GroupKey, Sample
+
+
+class Part(NamedTuple):
+    """The samples of one optimizer step."""
+
+    totals: Totals
+    batches: tuple[TokenBatch, ...]
+    """This rank's share."""
+    teaches: bool
+    """Whether any rank has something to learn from."""
+
+
+class Prepared(NamedTuple):
+    samples: Sequence[Sample]
+    parts: Sequence[Part]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preparation:
+    """Credit, a look at the samples with the weights as they are, weights of tokens, packing."""
+
+    policy: Policy
+    reference: Callable[[], AbstractContextManager[None]]
+    """Inside it the policy is the reference policy."""
+    algorithm: Algorithm
+    tokens_per_batch: int
+    temperature: float
+    minibatches: int
+    """Equal parts that a step's samples are cut into."""
+    ranks: Ranks
+
+    def __call__(self, groups: Sequence[Group], *, step: int) -> Prepared:
+        """TrainingError, naming ``step``, when an engine reported a non-finite log-probability."""
+        algorithm = self.algorithm
+        _refuse_non_finite(groups, step)
+        samples = algorithm.credited(groups, *self._divergence(groups))
+        looked = [i for i, s in enumerate(samples) if algorithm.needs_all or any(s.advantages_T)]
+        chosen = [samples[i] for i in looked]
+        seen = self._look(chosen, algorithm.asks)
+        shaped: Mapping[str, float] = {}
+        if algorithm.shaping is not None:
+            chosen, shaped = algorithm.shaping.shape(chosen)
+        tokens = SampledTokens.of(chosen, device=self.policy.device)
+        tokens, weighted = algorithm.weighting(tokens, seen)
+        parts = []
+        for number in range(self.minibatches):
+            start, end = (len(samples) * n // self.minibatches for n in (number, number + 1))
+            members = [k for k, i in enumerate(looked) if start <= i < end]
+            totals = totals_of(samples[start:end])
+            if tokens.present_T is not None:
+                totals = Totals.of(n for n in tokens.take(members).counts_S.tolist() if n)
+            # Without credit a sample adds nothing to the gradient of the objective: its tokens
+            # count in the denominators only.
+            trained = [k for k in members if algorithm.trains_all or any(chosen[k].advantages_T)]
+            parts.append(self._part(totals, chosen, tokens, trained))
+        return Prepared(samples, parts, {**shaped, **weighted})
+
+    def _part(
+        self,
+        totals: Totals,
+        samples: Sequence[Sample],
+        tokens: SampledTokens,
+        members: Sequence[int],
+    ) -> Part:
+        """The samples at ``members`` in micro-batches, with what is known of their tokens."""
+        mine = [members[k] for k in share([num_tokens(samples[k]) for k in members], self.ranks)]
+        packed = batches(
+            [samples[k] for k in mine], budget=self.tokens_per_batch, device=self.policy.device
+        )
+        return Part(
+            totals=totals,
+            batches=tuple(
+                replace(batch, sampled=tokens.take([mine[j] for j in batch.indices]))
+                for batch in packed
+            ),
+            teaches=any(samples[k].completion_ids for k in members),
+        )
+
+    def _look(self, samples: Sequence[Sample], asks: Asks) -> Seen:
+        return look(
+            self.policy,
+            samples,
+            asks=asks,
+            reference=self.reference,
+            tokens_per_batch=self.tokens_per_batch,
+            temperature=self.temperature,
+            ranks=self.ranks,
+        )
+
+    def _divergence(self, groups: Sequence[Group]) -> tuple[Transform, ...]:
+        """What a KL penalty in the reward makes of rewards; nothing without one."""
+        penalty = self.algorithm.reward_kl
+        if penalty is None:
+            return ()
+        samples = per_sequence(groups, [[0.0] * len(group.rollouts) for group in groups])
+        seen = self._look(samples, Asks(reference=True))
+        assert seen.reference_T is not None
+        tokens = SampledTokens.of(samples, device=self.policy.device)
+        costs_T = penalty(tokens.behaviour_T, seen.reference_T)
+        costs = iter(segment_sum(costs_T, tokens.lengths_S).tolist())
+        costs_P_G = {group.key: [next(costs) for _ in group.rollouts] for group in groups}
+        return (partial(_less, costs_P_G=costs_P_G),)
+
+
+def _less(group: Group, *, costs_P_G: Mapping[GroupKey, Sequence[float]]) -> list[float]:
+    costs_G = costs_P_G[group.key]
+    return [reward - cost for reward, cost in zip(group.rewards_G, costs_G, strict=True)]
+
+
+def _refuse_non_finite(groups: Sequence[Group], step: int) -> None:
+    for group in groups:
+        for rollout in group.rollouts:
+            for logprob in rollout.completion.logprobs_T:
+                if not math.isfinite(logprob):
+                    raise TrainingError(
+                        f"step {step}: the engine reported a log-probability of {logprob}; "
+                        "the weights are unchanged"
+                    )
