@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LINE = re.compile(r"(.+?)\s*\(\s*(\d{4})\s*\)")
-DECORATION = re.compile(r"\s*(?:[-*\u2022]\s+|\(?\d{1,3}[.)]\s+)?[\s*_\"'`]*")
-"""A list marker, and what may open a title in Markdown or quotes."""
+MARKS = " \t*_\"'`"
+"""What may stand around a title, in Markdown or quotes."""
+DECORATION = re.compile(rf"\s*(?:[-*\u2022]\s+|\(?\d{{1,3}}[.)]\s+)?[{MARKS}]*")
+"""A list marker and the marks after it."""
 
 
 class Title(NamedTuple):
@@ -57,7 +59,7 @@ class TitleList:
 def read_title(line: str) -> Title | None:
     """The title on a line "Title (Year)", perhaps numbered, quoted or followed by other text."""
     found = LINE.match(line, DECORATION.match(line).end())  # type: ignore[union-attr]
-    return Title(found[1].strip(), int(found[2])) if found else None
+    return Title(found[1].rstrip(MARKS), int(found[2])) if found else None
 
 
 def pieces(token_ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:

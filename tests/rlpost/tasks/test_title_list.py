@@ -1,0 +1,110 @@
+"""Reading a list of titles: ranks, spans of tokens, and everything that must not shift them."""
+
+import pytest
+
+from rlpost.models import load_tokenizer
+from rlpost.tasks.title_list import Title, pieces, read_list, read_title
+from rlpost.types import Segment
+
+TITLES = (Title("Amélie", 2001), Title("WALL·E", 2008), Title("千と千尋の神隠し", 2001))
+END = Segment(1, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        ("Heat (1995)", Title("Heat", 1995)),
+        ('  1. **"Heat" (1995)** - Mann', Title("Heat", 1995)),
+        ("**Heat** (1995)", Title("Heat", 1995)),
+        ("'71 (2014)", Title("71", 2014)),
+        ("- 12 Angry Men (1957)", Title("12 Angry Men", 1957)),
+        ("(3) 2001: A Space Odyssey (1968)", Title("2001: A Space Odyssey", 1968)),
+        ("alien ( 1979 )", Title("alien", 1979)),
+        ("Brazil (Director's Cut) (1985)", Title("Brazil (Director's Cut)", 1985)),
+        ("Here are some films:", None),
+        ("Heat", None),
+        ("Heat (95)", None),
+        ("(1995)", None),
+        ("", None),
+    ],
+)
+def test_a_line_is_a_title_or_it_is_not(line, title) -> None:
+    assert read_title(line) == title
+
+
+def test_spellings_of_a_title_are_one_key_and_years_are_not() -> None:
+    assert Title("AMÉLIE !", 2001).key == Title("amelie", 2001).key
+    assert Title("Spider - Man", 2002).key == Title("Spider-Man", 2002).key
+    assert Title("Dune", 1984).key != Title("Dune", 2021).key
+
+
+def test_pieces_join_to_the_decoded_text_and_wait_for_whole_characters(tiny_model) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    text = "\n".join(map(str, TITLES))
+    token_ids = [*tokenizer(text)["input_ids"], tokenizer.eos_token_id]
+    pieces_T = pieces(token_ids, tokenizer.backend_tokenizer)
+    assert len(pieces_T) == len(token_ids)
+    assert "".join(pieces_T) == text == tokenizer.decode(token_ids, skip_special_tokens=True)
+    assert pieces_T[1:4] == ["m", "", "é"]
+
+
+@pytest.mark.parametrize("model", ["bytes", "tiny-ranker"])
+def test_every_token_counts_for_the_title_it_writes(model, tiny_model) -> None:
+    tokenizer = load_tokenizer(tiny_model if model == "bytes" else model)
+    titles = TITLES if model == "bytes" else TITLES[:2]
+    lines = [f"{title}\n" for title in titles]
+    lengths = [len(tokenizer(line, add_special_tokens=False)["input_ids"]) for line in lines]
+    token_ids = tokenizer("".join(lines), add_special_tokens=False)["input_ids"]
+    pieces_T = pieces([*token_ids, tokenizer.eos_token_id], tokenizer.backend_tokenizer)
+    found = read_list(pieces_T, ended=True, length=len(titles))
+    assert [title.key for title in found.titles] == [title.key for title in titles]
+    expected = [Segment(length, rank) for rank, length in enumerate(lengths)]
+    assert found.segments == (*expected, END)
+    assert found.tidy
+
+
+HEAT, UP = ("Heat", " (1995)"), ("Up", " (2009)")
+"""Tokens that write a title."""
+
+
+@pytest.mark.parametrize(
+    ("pieces_T", "ranks_T"),
+    [
+        ((*HEAT, "\n", *UP), (0, 0, 0, 1, 1)),
+        ((*HEAT, "\n", *UP, "\n"), (0, 0, 0, 1, 1, 1)),
+        ((*HEAT, "\n\n", *UP, "\n", "\n"), (0, 0, 0, 1, 1, 1, 1)),
+        (("Some", " films:", "\n", *HEAT, "\n", *UP), (None, None, None, 0, 0, 0, 1, 1)),
+        (("\n", *HEAT, "\n", *UP), (None, 0, 0, 0, 1, 1)),
+        ((*HEAT, "\n", "Up", "\n", *UP), (0, 0, 0, None, None, 1, 1)),
+        ((*HEAT[:1], " (1995)\n", *UP), (0, 0, 1, 1)),
+        ((*HEAT, "\nUp", *UP[1:]), (0, 0, 1, 1)),
+        ((*HEAT, "", "\n", "", "Up", " (2009)"), (0, 0, 0, 0, 1, 1, 1)),
+        ((*HEAT, "\r", "\n", *UP, "."), (0, 0, 0, 0, 1, 1, 1)),
+    ],
+)
+@pytest.mark.parametrize("ended", [True, False])
+def test_nothing_between_the_titles_shifts_a_rank(pieces_T, ranks_T, ended) -> None:
+    found = read_list([*pieces_T, ""] if ended else pieces_T, ended=ended, length=2)
+    assert found.titles == (Title("Heat", 1995), Title("Up", 2009))
+    assert of_tokens(found.segments) == [*ranks_T, None] if ended else [*ranks_T]
+    strays = [s for s in found.segments[: -1 if ended else None] if s.rank is None]
+    assert all(s.sign == -1 for s in strays)
+    assert found.tidy is (ended and not strays)
+    assert not ended or found.segments[-1] == END
+
+
+def test_the_length_of_the_list_is_what_the_signs_speak_of() -> None:
+    one, three = [*HEAT, ""], [*HEAT, "\n", *UP, "\n", *HEAT, ""]
+    assert read_list(one, ended=True, length=1).segments == (Segment(2, 0), END)
+    assert read_list(one, ended=True, length=2).segments == (Segment(2, 0), Segment(1, None, -1))
+    longer = read_list(three, ended=True, length=2)
+    assert longer.segments[-2:] == (Segment(2, 2, -1), Segment(1, None, 0))
+    cut = read_list([*HEAT, "\n", "Up", " (20"], ended=False, length=2)
+    assert cut.titles == (Title("Heat", 1995),)
+    assert cut.segments == (Segment(3, 0), Segment(2, None, -1))
+    assert read_list([""], ended=True, length=2).segments == (Segment(1, None, -1),)
+    assert read_list([], ended=False, length=2).segments == ()
+
+
+def of_tokens(segments) -> list[int | None]:
+    return [segment.rank for segment in segments for _ in range(segment.length)]
