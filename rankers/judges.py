@@ -9,7 +9,7 @@ from rankers.budget import Ask, Budget, Prompt, fitted
 from rankers.errors import BackendError, ScoreError
 from rankers.parsing import A_co, Reading
 from rankers.plans import A, Choice, Order
-from rankers.ports import Backend, LabelBackend
+from rankers.ports import Backend, LabelBackend, LabelScores
 
 Answered = TypeVar("Answered")
 
@@ -78,7 +78,8 @@ class TextJudge(Generic[A]):
 class LabelJudge(Generic[A]):
     """Reads the answer off the next-token log-probabilities of the labels.
 
-    Nothing is generated, so nothing can be malformed.
+    Nothing is generated, so nothing can be malformed; ``missing`` counts answers in which the
+    backend only knew a bound of some label.
     """
 
     backend: LabelBackend
@@ -101,7 +102,7 @@ class LabelJudge(Generic[A]):
             scores
             if isinstance(scores, BackendError)
             else Reply(
-                reading=certain(self.read(self._shown(scores.logprobs, question))),
+                reading=self._reading(scores, question),
                 prompt_tokens=scores.prompt_tokens,
                 generated_tokens=1,
                 truncated=prompt.truncated,
@@ -109,8 +110,12 @@ class LabelJudge(Generic[A]):
             for question, prompt, scores in zip(questions, prompts, found, strict=True)
         ]
 
-    def _shown(self, logprobs: Sequence[float], question: Question) -> Sequence[float]:
-        return logprobs[: len(question.passages)] if self.per_passage else logprobs
+    def _reading(self, scores: LabelScores, question: Question) -> Reading[A]:
+        shown = len(question.passages) if self.per_passage else len(self.labels)
+        answer = self.read(scores.logprobs[:shown])
+        if any(scores.bounded[:shown]):
+            return Reading(answer=answer, rule="loose", malformed="missing")
+        return certain(answer)
 
 
 def prompts_of(questions: Sequence[Question], ask: Ask, budget: Budget | None) -> list[Prompt]:

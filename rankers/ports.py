@@ -35,6 +35,8 @@ class LabelScores:
     logprobs: tuple[float, ...]
     """Natural log, over the whole vocabulary, aligned with the labels asked for."""
     prompt_tokens: int
+    bounded: tuple[bool, ...] = ()
+    """Labels whose true value is unknown and at most the one given; empty where all are exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class LabelBackend(Protocol):
     """Next-token log-probabilities of given labels, after ``primer`` has opened the answer.
 
     Every label is one token after the primer, or the request is refused with DataError; none is
-    missing from the result, however improbable.
+    missing from the result, however improbable, but some backends only know bounds.
     """
 
     def label_logprobs(

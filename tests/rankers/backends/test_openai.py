@@ -1,0 +1,181 @@
+"""The endpoint backend, against a real HTTP server that fails, delays and limits."""
+
+import itertools
+import pickle
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from rankers.backends.openai import OpenAiBackend
+from rankers.errors import BackendError, DataError
+from rankers.methods import listwise_reranker, setwise_likelihood_reranker
+from rankers.ports import Completion, LabelScores
+from rankers.prompts import Message
+from rankers.types import Passage, Query
+from tests.endpoint import Body, Endpoint, Reply, chat_reply, serving
+
+pytest.importorskip("openai", reason="the OpenAI client is not installed")
+
+
+def chats(*texts: str) -> list[list[Message]]:
+    return [[{"role": "user", "content": text}] for text in texts]
+
+
+def echo(body: Body) -> Reply:
+    return chat_reply(f"re: {body['messages'][-1]['content']}")
+
+
+@contextmanager
+def connected(
+    answer: Callable[[Body], Reply], **options: Any
+) -> Iterator[tuple[OpenAiBackend, Endpoint]]:
+    with serving(answer) as endpoint:
+        backend = OpenAiBackend(endpoint.url, model="m", **options)
+        yield backend, endpoint
+        backend.close()
+
+
+def test_answers_in_order_with_their_cost() -> None:
+    texts = [f"question {i}" for i in range(20)]
+    with connected(echo, api_key="secret") as (backend, endpoint):
+        found = backend.complete(chats(*texts), max_tokens=5)
+    assert found == [
+        Completion(text=f"re: {text}", prompt_tokens=7, generated_tokens=2) for text in texts
+    ]
+    assert {(b["temperature"], b["max_tokens"], b["key"]) for b in endpoint.asked} == {
+        (0.0, 5, "Bearer secret")
+    }
+
+
+def test_no_more_requests_at_once_than_allowed_whoever_asks() -> None:
+    def slow(body: Body) -> Reply:
+        return Reply(body=echo(body).body, delay_s=0.05)
+
+    with connected(slow, concurrency=3) as (backend, endpoint):
+        threads = [
+            threading.Thread(
+                target=backend.complete, args=[chats(*"abcd")], kwargs={"max_tokens": 1}
+            )
+            for _ in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert endpoint.most_open == 3
+    assert len(endpoint.asked) == 12
+
+
+def test_overload_is_waited_for_as_long_as_the_server_says() -> None:
+    first = itertools.count()
+
+    def busy_twice(body: Body) -> Reply:
+        if next(first) < 2:
+            return Reply(status=429, headers={"Retry-After": "0.2"})
+        return echo(body)
+
+    with connected(busy_twice) as (backend, endpoint):
+        assert backend.complete(chats("a"), max_tokens=1)[0].text == "re: a"  # type: ignore[union-attr]
+    assert len(endpoint.asked) == 3
+    assert all(b - a >= 0.2 for a, b in itertools.pairwise(endpoint.times))
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(status=500), "InternalServerError"),
+        (Reply(status=400, body={"error": {"message": "too long"}}), "too long"),
+        (Reply(delay_s=1.0), "APITimeoutError"),
+        (Reply(body={"choices": []}), "without a choice"),
+    ],
+)
+def test_one_request_that_fails_leaves_the_others_alone(reply: Reply, says: str) -> None:
+    def bad_for_b(body: Body) -> Reply:
+        return reply if body["messages"][-1]["content"] == "b" else echo(body)
+
+    with connected(bad_for_b, retries=0, timeout_s=0.5) as (backend, _):
+        first, failed, last = backend.complete(chats("a", "b", "c"), max_tokens=1)
+    assert isinstance(first, Completion)
+    assert isinstance(last, Completion)
+    assert isinstance(failed, BackendError)
+    assert says in str(failed)
+
+
+def test_nobody_listening_is_a_failure_not_an_answer() -> None:
+    with serving(echo) as endpoint:
+        url = endpoint.url
+    [found] = OpenAiBackend(url, model="m", retries=0).complete(chats("a"), max_tokens=1)
+    assert isinstance(found, BackendError)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_wrong_key_or_model_is_said_at_once(status: int) -> None:
+    with (
+        connected(lambda body: Reply(status=status)) as (backend, _),
+        pytest.raises(DataError, match="refuses model 'm'"),
+    ):
+        backend.complete(chats("a", "b"), max_tokens=1)
+    with pytest.raises(DataError, match="concurrency must be at least 1, got 0"):
+        OpenAiBackend("http://localhost", model="m", concurrency=0)
+
+
+def test_listed_labels_are_exact_and_the_others_bounded() -> None:
+    table = {"A": -0.5, "x": -2.0, "B": -1.5, "y": -4.0}
+    with connected(lambda body: chat_reply("A", logprobs=table)) as (backend, endpoint):
+        [found] = backend.label_logprobs(chats("q"), labels=("A", "B", "C"), primer="")
+        assert found == LabelScores(
+            logprobs=(-0.5, -1.5, -4.0), prompt_tokens=7, bounded=(False, False, True)
+        )
+        passages = [Passage(id=str(i), text="text") for i in range(3)]
+        trace = setwise_likelihood_reranker(backend).rank(Query(id="q", text="q"), passages).trace
+        assert trace.malformed == {"missing": 1, "ok": 1}  # three shown, then the last two
+        [none] = backend.label_logprobs(chats("q"), labels=("C", "D"), primer="")
+        assert isinstance(none, BackendError)
+        with pytest.raises(DataError, match=r"cannot open an answer with '\['"):
+            backend.label_logprobs(chats("q"), labels=("A",), primer="[")
+    body = endpoint.asked[0]
+    assert (body["logprobs"], body["top_logprobs"], body["max_tokens"]) == (True, 20, 1)
+
+
+def test_a_vllm_server_opens_the_answer_and_scores_every_label() -> None:
+    def answer(body: Body) -> Reply:
+        if body["path"] == "/tokenize":
+            return Reply(body={"tokens": [ord(c) for c in body["prompt"]]})
+        return chat_reply(
+            "", logprobs={f"token_id:{i}": -i / 10 for i in body["logprob_token_ids"]}
+        )
+
+    with connected(answer, vllm_server=True) as (backend, endpoint):
+        [found] = backend.label_logprobs(chats("q"), labels=("B", "A"), primer="[")
+        assert found == LabelScores(logprobs=(-6.6, -6.5), prompt_tokens=7, bounded=(False, False))
+        with pytest.raises(DataError, match="label '12' after"):
+            backend.label_logprobs(chats("q"), labels=("12",), primer="[")
+    body = next(body for body in endpoint.asked if "messages" in body)
+    assert body["messages"][-1] == {"role": "assistant", "content": "["}
+    assert body["continue_final_message"]
+    assert not body["add_generation_prompt"]
+
+
+def test_reasoning_that_a_server_parted_from_the_answer_is_put_back() -> None:
+    reply = chat_reply("<answer>[1]</answer>", reasoning_content="hm")
+    with connected(lambda body: reply) as (backend, _):
+        [found] = backend.complete(chats("q"), max_tokens=1)
+    assert found.text == "<think>hm</think><answer>[1]</answer>"  # type: ignore[union-attr]
+
+
+def test_a_reranker_over_http_pickles_and_marks_what_failed() -> None:
+    def answer(body: Body) -> Reply:
+        content = body["messages"][-1]["content"]
+        return Reply(status=500) if "broken" in content else chat_reply("[2] > [1]")
+
+    passages = [Passage(id=str(i), text="text") for i in range(2)]
+    with connected(answer, retries=0) as (backend, _):
+        reranker = pickle.loads(pickle.dumps(listwise_reranker(backend)))
+        good, bad = reranker.rank_many(
+            [(Query(id="1", text="fine"), passages), (Query(id="2", text="broken"), passages)]
+        )
+    assert (good.order, good.trace.degraded) == ((1, 0), False)
+    assert (bad.order, bad.trace.degraded) == ((0, 1), True)
