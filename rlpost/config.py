@@ -64,8 +64,8 @@ class DataConfig(Section):
 
 
 class RolloutConfig(Section):
-    engine: Literal["vllm", "hf"] = "vllm"
-    """``hf`` is the slow reference."""
+    engine: Literal["vllm", "hf", "encoder"] = "vllm"
+    """``hf`` is the slow reference; ``encoder`` is for task ``pg_rank`` and for it alone."""
     workers: int = Field(default=1, ge=1)
     """Engines, each in an actor of its own."""
     group_size: int = Field(default=8, ge=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rlpost.config_task import RecommendTask, RerankTask
+from rlpost.config_task import PgRankTask, RecommendTask, RerankTask
 
 if TYPE_CHECKING:
     from rlpost.config import RunConfig
@@ -29,9 +29,30 @@ def sample_fits_batch(cfg: RunConfig) -> str | None:
     )
 
 
+def engine_suits_task(cfg: RunConfig) -> str | None:
+    needed = "encoder" if cfg.task.kind == "pg_rank" else "vllm or hf"
+    if (cfg.rollout.engine == "encoder") == (cfg.task.kind == "pg_rank"):
+        return None
+    return (
+        f"rollout.engine is {cfg.rollout.engine!r}, which task.kind {cfg.task.kind!r} cannot use: "
+        f"set it to {needed}"
+    )
+
+
+def encoders_do_not_write(cfg: RunConfig) -> str | None:
+    wanted = {
+        "model.warm_start.steps > 0": cfg.model.warm_start.steps > 0,
+        "algorithm.shaping": cfg.algorithm.shaping is not None,
+    }
+    chosen = [name for name, is_wanted in wanted.items() if is_wanted]
+    if cfg.task.kind != "pg_rank" or not chosen:
+        return None
+    return f"{' and '.join(chosen)}: task.kind 'pg_rank' has no written answers: leave it out"
+
+
 def passages_fit_prompt(cfg: RunConfig) -> str | None:
     task = cfg.task
-    if not isinstance(task, RerankTask):
+    if not isinstance(task, RerankTask | PgRankTask):
         return None
     passages = task.candidates * task.passage_tokens + task.query_tokens
     if passages <= cfg.longest_prompt:
@@ -111,6 +132,8 @@ def ranks_need_a_list(cfg: RunConfig) -> str | None:
 RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     prompt_has_room,
     sample_fits_batch,
+    engine_suits_task,
+    encoders_do_not_write,
     passages_fit_prompt,
     workers_have_work,
     sync_suits_dtype,

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from rlpost.config import RunConfig
 from rlpost.errors import UserError
-from rlpost.tasks import recommend_data, rerank_data
+from rlpost.tasks import pg_rank, recommend_data, rerank_data
 from rlpost.tasks.task import Prepared
 
 Say = Callable[[str], None]
@@ -15,10 +15,15 @@ Say = Callable[[str], None]
 TASKS: dict[str, Callable[[RunConfig, Say], Prepared]] = {
     "rerank": rerank_data.prepare,
     "recommend": recommend_data.prepare,
+    "pg_rank": pg_rank.prepare,
 }
 """``task.kind`` -> its preparation."""
 
-ENGINE_MODULES = {"vllm": "vllm", "hf": "transformers"}
+ENGINE_MODULES = {
+    "vllm": "vllm",
+    "hf": "transformers",
+    "encoder": "sentence_transformers",
+}
 
 
 def prepare(cfg: RunConfig, *, say: Say) -> Prepared:

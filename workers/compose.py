@@ -7,15 +7,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rankers.parsing import parse_permutation
 from rlpost.build_learner import build_learner
+from rlpost.choice import Choices
 from rlpost.config import RunConfig
 from rlpost.config_section import Section
+from rlpost.config_task import PgRankTask
 from rlpost.dynamic_sampling import DynamicSampling
 from rlpost.loop import Plan
 from rlpost.lora import LoraSettings
 from rlpost.models import load_tokenizer
 from rlpost.optim import OptimSettings
 from rlpost.ports import Engine, Learner
+from rlpost.tasks.rerank import candidates_of
 from rlpost.tasks.task import Prepared
 from rlpost.types import Sampling
 from workers.spec import CanarySpec, CheckpointPlan, Resources, RunSpec, Streaming
@@ -91,9 +95,15 @@ def hf_factory(cfg: RunConfig, model_path: str) -> Callable[[], Engine]:
     )
 
 
+def encoder_factory(cfg: RunConfig, model_path: str) -> Callable[[], Engine]:
+    """Builds an EncoderEngine, in the process that calls it."""
+    return partial(_encoder, model_path=model_path, dtype=cfg.model.dtype, scale=_score_scale(cfg))
+
+
 ENGINES: dict[str, Callable[[RunConfig, str], Callable[[], Engine]]] = {
     "vllm": vllm_factory,
     "hf": hf_factory,
+    "encoder": encoder_factory,
 }
 
 
@@ -110,14 +120,6 @@ def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
             dropout=cfg.model.lora.dropout,
         ),
         seed=cfg.seed,
-        credit=cfg.algorithm.credit.model_dump(),
-        objective=cfg.algorithm.objective.model_dump(),
-        aggregation=cfg.algorithm.aggregation.model_dump(),
-        transforms=cfg.algorithm.reward.transforms(limit=cfg.rollout.max_new_tokens),
-        mask_truncated=cfg.algorithm.reward.truncated == "mask",
-        correction=_dump(cfg.algorithm.correction),
-        kl=_dump(cfg.algorithm.kl),
-        shaping=_dump(cfg.algorithm.shaping),
         optim=OptimSettings(
             learning_rate=cfg.learner.learning_rate,
             schedule=cfg.learner.schedule,
@@ -130,6 +132,28 @@ def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
         temperature=cfg.rollout.temperature,
         epochs=cfg.learner.epochs,
         minibatches=cfg.learner.minibatches,
+        score_scale=_score_scale(cfg),
+        **choices(cfg),
+    )
+
+
+def choices(cfg: RunConfig) -> Choices:
+    """What the algorithm is made of."""
+    algorithm = cfg.algorithm
+    return Choices(
+        credit=algorithm.credit.model_dump(),
+        objective=algorithm.objective.model_dump(),
+        aggregation=algorithm.aggregation.model_dump(),
+        transforms=algorithm.reward.transforms(limit=cfg.rollout.max_new_tokens),
+        mask_truncated=algorithm.reward.truncated == "mask",
+        correction=_dump(algorithm.correction),
+        rejections=[rejection.model_dump() for rejection in algorithm.rejections],
+        rejected=algorithm.rejected,
+        sequence_mask=_dump(algorithm.sequence_mask),
+        top_entropy=algorithm.top_entropy,
+        kl=_dump(algorithm.kl),
+        entropy=_dump(algorithm.entropy),
+        shaping=_dump(algorithm.shaping),
     )
 
 
@@ -137,16 +161,25 @@ def canary(cfg: RunConfig, prepared: Prepared, model_path: Path) -> CanarySpec:
     """The first training prompt with the answer that the task would imitate."""
     prompt = prepared.source.prompt(0)
     answer = prepared.imitate(prompt)
-    tokenizer = load_tokenizer(model_path)
+    completion_ids: tuple[int, ...]
+    if cfg.rollout.engine == "encoder":
+        completion_ids = parse_permutation(answer, len(candidates_of(prompt).doc_ids)).order
+    else:
+        tokenizer = load_tokenizer(model_path)
+        completion_ids = tuple(tokenizer(answer, add_special_tokens=False)["input_ids"])
     return CanarySpec(
         prompt_ids=prompt.token_ids,
-        completion_ids=tuple(tokenizer(answer, add_special_tokens=False)["input_ids"]),
+        completion_ids=completion_ids,
         tolerance=TOLERANCE[cfg.model.dtype],
     )
 
 
 def _dump(section: Section | None) -> dict[str, Any] | None:
     return None if section is None else section.model_dump()
+
+
+def _score_scale(cfg: RunConfig) -> float | None:
+    return cfg.task.score_scale if isinstance(cfg.task, PgRankTask) else None
 
 
 def _vllm(**settings: Any) -> Engine:
@@ -159,3 +192,9 @@ def _hf(**settings: Any) -> Engine:
     from rlpost.engines.hf import HfEngine
 
     return HfEngine(**settings)
+
+
+def _encoder(**settings: Any) -> Engine:
+    from rlpost.engines.encoder import EncoderEngine
+
+    return EncoderEngine(**settings)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from rankers.prompts import listwise_messages
 from rankers.types import Collection, Run
@@ -26,6 +25,9 @@ from rlpost.tasks.rerank_data import (
 )
 from rlpost.tasks.task import Prepared
 from rlpost.types import Message, Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class RowWriter(PromptWriter):
