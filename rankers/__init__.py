@@ -21,10 +21,14 @@ Usable alone: nothing here trains, and importing this package loads neither torc
 
 from rankers.budget import Budget
 from rankers.datasets import load_collection
+from rankers.embeddings import CachedEmbedder
 from rankers.errors import BackendError, DataError, EngineError, RankerError, ScoreError
 from rankers.first_stage import bm25_run, bm25_tag
 from rankers.measures import Evaluation, evaluate, ndcg
 from rankers.methods import (
+    bi_encoder_reranker,
+    cross_encoder_reranker,
+    e2rank_reranker,
     first_reranker,
     full_ranking_reranker,
     iranker_reranker,
@@ -40,7 +44,10 @@ from rankers.methods import (
 from rankers.parsing import Parsed, parse_permutation
 from rankers.ports import (
     Backend,
+    ChatEmbedder,
     Completion,
+    CrossScorer,
+    Embedder,
     LabelBackend,
     LabelScores,
     Likelihood,
@@ -67,11 +74,15 @@ __all__ = [
     "Backend",
     "BackendError",
     "Budget",
+    "CachedEmbedder",
+    "ChatEmbedder",
     "Collection",
     "Comparison",
     "Completion",
+    "CrossScorer",
     "DataError",
     "Document",
+    "Embedder",
     "EngineError",
     "Evaluation",
     "LabelBackend",
@@ -91,12 +102,15 @@ __all__ = [
     "ScoreKind",
     "ScoredDoc",
     "Trace",
+    "bi_encoder_reranker",
     "bm25_run",
     "bm25_tag",
     "cascade",
     "compare",
     "corrected",
+    "cross_encoder_reranker",
     "cut",
+    "e2rank_reranker",
     "evaluate",
     "first_reranker",
     "full_ranking_reranker",

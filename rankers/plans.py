@@ -97,7 +97,7 @@ def shuffled(plan: Plan[Choice], *, key: str, votes: int = 1) -> Plan[Choice]:
         except StopIteration as stop:
             outcome: Outcome = stop.value
             return outcome
-        rngs = [random.Random(_seed(key, number + i)) for i in range(len(asks))]
+        rngs = [random.Random(seed_of(key, number + i)) for i in range(len(asks))]
         number += len(asks)
         shows = [
             tuple(rng.sample(range(len(ask)), len(ask)))
@@ -154,6 +154,7 @@ def _majority(votes: Sequence[Choice], rng: random.Random) -> Choice:
     return rng.choice(sorted(vote for vote, count in counts.items() if count == most))
 
 
-def _seed(key: str, number: int) -> int:
+def seed_of(key: str, number: int) -> int:
+    """A 64-bit seed that depends on ``key`` and ``number`` alone."""
     digest = hashlib.blake2b(f"{key}/{number}".encode(), digest_size=8)
     return int.from_bytes(digest.digest(), "big")

@@ -10,12 +10,20 @@ from rankers.methods.choosing import (
     setwise_likelihood_reranker,
     setwise_reranker,
 )
+from rankers.methods.encoding import (
+    bi_encoder_reranker,
+    cross_encoder_reranker,
+    e2rank_reranker,
+)
 from rankers.methods.listing import first_reranker, full_ranking_reranker, listwise_reranker
 from rankers.methods.scoring import pointwise_reranker, query_likelihood_reranker
 
 __all__ = [
     "PairwiseSort",
     "SetwiseSort",
+    "bi_encoder_reranker",
+    "cross_encoder_reranker",
+    "e2rank_reranker",
     "first_reranker",
     "full_ranking_reranker",
     "iranker_reranker",

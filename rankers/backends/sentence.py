@@ -1,0 +1,128 @@
+"""Embedders and cross-encoders of sentence-transformers, on CPU or GPU."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rankers.errors import DataError, backend_boundary
+from rankers.prompts import Message
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Dtype = Literal["float32", "bfloat16"]
+
+
+class SentenceEmbedder:
+    """A ``ChatEmbedder`` on a sentence-transformers model; it reads a chat as plain text.
+
+    Longer texts are cut to the model's ``max_tokens``. bfloat16 is three times as fast on a CPU
+    and changes cosines in the fourth digit.
+    """
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        *,
+        max_tokens: int | None = None,
+        dtype: Dtype = "float32",
+        device: str = "cpu",
+        batch_size: int = 32,
+    ) -> None:
+        """``max_tokens``: at most the model's own limit. Raises DataError where it is no model."""
+        from sentence_transformers import SentenceTransformer
+
+        self._model = _loaded(SentenceTransformer, model_path, device, dtype)
+        limit = self._model.max_seq_length
+        self._model.max_seq_length = min(filter(None, (max_tokens, limit)), default=None)
+        self._batch_size = batch_size
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's fast tokenizer, for a budget."""
+        return self._model.tokenizer
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Tokens, control tokens included, after which a text is cut."""
+        limit: int | None = self._model.max_seq_length
+        return limit
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See ``Embedder.embed``."""
+        with backend_boundary(f"sentence-transformers, on {len(texts)} texts"):
+            vectors: NDArray[np.float32] = (
+                self._model.encode(
+                    list(texts),
+                    batch_size=self._batch_size,
+                    convert_to_tensor=True,
+                    show_progress_bar=False,
+                )
+                .float()
+                .cpu()
+                .numpy()
+            )
+        return vectors
+
+    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
+        """See ``ChatEmbedder.embed_chats``: the turns' texts, one after the other."""
+        return self.embed(["\n".join(turn["content"] for turn in chat) for chat in chats])
+
+
+class SentenceCrossScorer:
+    """A ``CrossScorer`` on a cross-encoder of sentence-transformers: raw logits, no sigmoid."""
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        *,
+        max_tokens: int | None = None,
+        dtype: Dtype = "float32",
+        device: str = "cpu",
+        batch_size: int = 32,
+    ) -> None:
+        """``max_tokens`` of query and passage together. Raises DataError where it is no model."""
+        from sentence_transformers import CrossEncoder
+
+        self._model = _loaded(CrossEncoder, model_path, device, dtype)
+        if max_tokens is not None:
+            self._model.max_length = max_tokens
+        if self._model.num_labels != 1:
+            raise DataError(
+                f"{model_path} gives {self._model.num_labels} numbers per pair: a reranker is a "
+                "cross-encoder with one"
+            )
+        self._batch_size = batch_size
+
+    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """See ``CrossScorer.score``."""
+        import torch
+
+        with backend_boundary(f"sentence-transformers, on {len(pairs)} pairs"):
+            scores: list[float] = (
+                self._model.predict(
+                    [list(pair) for pair in pairs],
+                    batch_size=self._batch_size,
+                    activation_fn=torch.nn.Identity(),
+                    convert_to_tensor=True,
+                    show_progress_bar=False,
+                )
+                .float()
+                .tolist()
+            )
+        return scores
+
+
+def _loaded(kind: Callable[..., Any], model_path: str | Path, device: str, dtype: Dtype) -> Any:
+    try:
+        return kind(str(model_path), device=device, model_kwargs={"dtype": dtype}).eval()
+    except (OSError, ValueError, json.JSONDecodeError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise DataError(
+            f"cannot load {str(model_path)!r} with sentence-transformers ({reason}): give the "
+            "folder of such a model"
+        ) from None

@@ -1,0 +1,117 @@
+"""Questions answered by encoders: cosine of embeddings, E2Rank's listwise query, cross-encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rankers.budget import Budget, fitted
+from rankers.embeddings import unit
+from rankers.judges import Question, Reply, certain
+from rankers.plans import Scores
+from rankers.ports import ChatEmbedder, CrossScorer, Embedder
+from rankers.prompts import Message, neutralise
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+E2RANK_INSTRUCTION = (
+    "Given a web search query and some relevant documents, rerank the documents that answer the "
+    "query:"
+)
+E2RANK_QUERY = (
+    "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CosineJudge:
+    """All passages of a question by the cosine of their embedding with the query's."""
+
+    embedder: Embedder
+    query_prompt: str = ""
+    passage_prompt: str = ""
+
+    def __call__(self, questions: Sequence[Question]) -> list[Reply[Scores]]:
+        queries = self.embedder.embed(
+            [self.query_prompt + question.query for question in questions]
+        )
+        passages = embedded_passages(self.embedder, questions, self.passage_prompt)
+        return [
+            Reply(reading=certain(cosines(query, passages, question)))
+            for question, query in zip(questions, queries, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListwiseQueryJudge:
+    """E2Rank (arXiv 2510.22733): the query's embedding is that of a listwise prompt.
+
+    All passages are scored; the first ``feedback`` of them are in the prompt.
+    """
+
+    embedder: ChatEmbedder
+    feedback: int = 20
+    instruction: str = E2RANK_INSTRUCTION
+    budget: Budget | None = None
+
+    def __call__(self, questions: Sequence[Question]) -> list[Reply[Scores]]:
+        ask = partial(e2rank_messages, instruction=self.instruction)
+        prompts = [
+            fitted(self.budget, ask, question.query, question.passages[: self.feedback])
+            for question in questions
+        ]
+        queries = self.embedder.embed_chats([prompt.chat for prompt in prompts])
+        passages = embedded_passages(self.embedder, questions, "")
+        return [
+            Reply(reading=certain(cosines(query, passages, question)), truncated=prompt.truncated)
+            for question, prompt, query in zip(questions, prompts, queries, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossJudge:
+    """A passage by the score of a model that reads it together with the query."""
+
+    scorer: CrossScorer
+
+    def __call__(self, questions: Sequence[Question]) -> list[Reply[float]]:
+        pairs = [
+            (question.query, passage) for question in questions for passage in question.passages
+        ]
+        return [Reply(reading=certain(score)) for score in self.scorer.score(pairs)]
+
+
+def e2rank_messages(
+    query: str, passages: Sequence[str], *, instruction: str = E2RANK_INSTRUCTION
+) -> list[Message]:
+    """E2Rank's listwise prompt, as evaluated upstream (Alibaba-NLP/E2Rank 478f298)."""
+    listed = "\n".join(f"[{i}] {neutralise(passage)}" for i, passage in enumerate(passages, 1))
+    content = f"{instruction}\nDocuments:\n{listed}\nSearch Query: {neutralise(query)}"
+    return [{"role": "user", "content": content}]
+
+
+def embedded_passages(
+    embedder: Embedder, questions: Sequence[Question], prompt: str
+) -> dict[str, NDArray[np.float32]]:
+    """Unit vectors of all different passages of ``questions``, encoded in one call."""
+    texts = list(dict.fromkeys(_all_passages(questions)))
+    vectors = unit(embedder.embed([prompt + text for text in texts]))
+    return dict(zip(texts, vectors, strict=True))
+
+
+def cosines(
+    query: NDArray[np.float32], passages: dict[str, NDArray[np.float32]], question: Question
+) -> Scores:
+    """Cosine of ``query`` with each passage of ``question``, in order."""
+    import numpy as np
+
+    matrix = np.stack([passages[text] for text in question.passages])
+    return tuple((matrix @ unit(query)).tolist())
+
+
+def _all_passages(questions: Iterable[Question]) -> Iterable[str]:
+    return (passage for question in questions for passage in question.passages)
