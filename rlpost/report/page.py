@@ -14,9 +14,10 @@ from rlpost.display import duration
 from rlpost.durable import write_text
 from rlpost.events import EVENTS
 from rlpost.jsonl import Record
-from rlpost.report.curves import charts
+from rlpost.report.curves import Chart, charts
 from rlpost.report.read import RunData, read_run
 from rlpost.report.timeline import LEGEND, timeline
+from rlpost.report.uplift import uplift_chart
 
 REPORT = "report.html"
 MAX_EVENTS = 60
@@ -50,7 +51,7 @@ def render(run: RunData) -> str:
         status=status(run),
         verdict=verdict(run.summary),
         tiles=tiles(run),
-        charts=charts(run.steps),
+        charts=[*charts(run.steps), *_present(uplift_chart(run.steps))],
         timeline=timeline(run.spans),
         legend=LEGEND,
         samples=[sample(group) for group in run.samples],
@@ -145,6 +146,10 @@ def clipped(text: str) -> str:
     if len(text) <= MAX_CHARS:
         return text
     return f"{text[:MAX_CHARS]} ... ({len(text) - MAX_CHARS} more characters)"
+
+
+def _present(chart: Chart | None) -> list[Chart]:
+    return [] if chart is None else [chart]
 
 
 def _fields(event: Record) -> Iterable[str]:
