@@ -151,6 +151,8 @@ def algorithm(**choices: Unpack[Choices]) -> Algorithm:
     """The functions behind the choices. UserError for a name that is in no table."""
     kl = parameters_of(choices.get("kl") or {})
     in_loss = kl.pop("where", "loss") == "loss"
+    if not in_loss:
+        kl.pop("bias_correction", None)
     entropy = choose_if(ENTROPY, choices.get("entropy"), what="entropy")
     shaping = choose_if(SHAPINGS, choices.get("shaping"), what="shaping")
     objective = parameters_of(choices["objective"])

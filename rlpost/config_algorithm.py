@@ -1,8 +1,7 @@
 """The algorithm of a run: credit, objective, aggregation, and what may be added to them.
 
 Each choice is a section named by ``kind`` with the parameters of that kind alone; kinds and
-parameters are those of the tables CREDIT, OBJECTIVES, AGGREGATIONS, CORRECTIONS, PENALTIES and
-SHAPINGS.
+parameters are those of the tables CREDIT, OBJECTIVES, AGGREGATIONS and SHAPINGS.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rlpost.config_off_policy import Correction, Entropy, KlPenalty, Rejection, SequenceMask
 from rlpost.config_reward import DynamicSamplingConfig, RewardConfig
 from rlpost.config_section import Section
 
@@ -153,26 +153,6 @@ class ConstantAggregation(Section):
     """Usually rollout.max_new_tokens."""
 
 
-class Correction(Section):
-    kind: Literal["truncated", "masked"]
-    """Importance weights of the policy before the step over the one that sampled: TIS or MIS."""
-    level: Literal["token", "sequence", "geometric"] = "token"
-    """One weight per token, or per sequence by the product or the geometric mean of its tokens."""
-    low: float = Field(default=0.0, ge=0)
-    """Smallest weight."""
-    high: float = Field(default=2.0, gt=0)
-    """Largest weight: larger ones are cut to it (truncated) or to 0 (masked)."""
-
-
-class KlPenalty(Section):
-    kind: Literal["k1", "k2", "k3", "k3_plus", "absolute"]
-    """Estimator of the divergence from the model before RL; ``k3_plus`` has k2's gradient."""
-    coefficient: float = Field(gt=0)
-    """Weight in the loss, in nats."""
-    bias_correction: bool = False
-    """Times the ratio to the sampling policy (DeepSeek-V3.2, arXiv 2512.02556)."""
-
-
 class VerlShaping(Section):
     kind: Literal["verl"]
     """A bonus by effective rank, its velocity and acceleration (VERL, arXiv 2509.23808)."""
@@ -206,6 +186,18 @@ class AlgorithmConfig(Section):
     )
     correction: Correction | None = None
     """Weights against the mismatch between sampler and learner; none by default."""
+    rejections: tuple[Rejection, ...] = ()
+    """Masks against the same, all of which a token must pass; none by default."""
+    rejected: Literal["counted", "absent"] = "counted"
+    """Whether rejected tokens still count in the denominators (TRL, AReaL), or are as if they had
+    never been sampled (verl)."""
+    sequence_mask: SequenceMask | None = None
+    """Bad sequences that the policy has already left are not pushed further away."""
+    top_entropy: float | None = Field(default=None, gt=0, lt=1)
+    """Share of tokens to learn from, those of highest entropy before the step (arXiv 2506.01939);
+    0.2 is published. The denominators count all."""
+    entropy: Entropy | None = None
+    """Bonus for uncertainty; none by default."""
     reward: RewardConfig = RewardConfig()
     dynamic_sampling: DynamicSamplingConfig | None = None
     """Leave out prompts whose completions all get the same reward, and try others instead (DAPO,

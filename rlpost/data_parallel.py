@@ -58,7 +58,7 @@ class TorchRanks:
             alike = [tensor for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.reshape(-1) for tensor in alike])
             torch.distributed.all_reduce(flat)
-            parts = flat.split([tensor.numel() for tensor in alike])
+            parts = torch.split(flat, [tensor.numel() for tensor in alike])
             for tensor, part in zip(alike, parts, strict=True):
                 tensor.copy_(part.view_as(tensor))
 

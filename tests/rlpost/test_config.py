@@ -111,8 +111,10 @@ def test_every_kind_of_the_schema_is_in_a_table_and_the_other_way_round() -> Non
     from rlpost.config_algorithm import AlgorithmConfig
     from rlpost.correction import CORRECTIONS
     from rlpost.credit import CREDIT
+    from rlpost.entropy import ENTROPY
     from rlpost.kl import PENALTIES
     from rlpost.losses import OBJECTIVES
+    from rlpost.rejection import REJECTIONS, SEQUENCE_MASKS
     from rlpost.shaping import SHAPINGS
 
     tables = {
@@ -120,7 +122,10 @@ def test_every_kind_of_the_schema_is_in_a_table_and_the_other_way_round() -> Non
         "objective": OBJECTIVES,
         "aggregation": AGGREGATIONS,
         "correction": CORRECTIONS,
+        "rejections": REJECTIONS,
+        "sequence_mask": SEQUENCE_MASKS,
         "kl": PENALTIES,
+        "entropy": ENTROPY,
         "shaping": SHAPINGS,
     }
     schema = AlgorithmConfig.model_json_schema()
@@ -130,10 +135,12 @@ def test_every_kind_of_the_schema_is_in_a_table_and_the_other_way_round() -> Non
 
 def kinds(schema: dict[str, Any], part: dict[str, Any]) -> set[str]:
     """Values of ``kind`` that ``part`` of a JSON schema allows."""
-    arms = part.get("oneOf") or part.get("anyOf") or [part]
-    found: set[str] = set()
-    for arm in arms:
-        if "$ref" in arm:
-            kind = schema["$defs"][arm["$ref"].rpartition("/")[2]]["properties"]["kind"]
-            found |= set(kind.get("enum", [])) | ({kind["const"]} if "const" in kind else set())
-    return found
+    if "$ref" in part:
+        kind = schema["$defs"][part["$ref"].rpartition("/")[2]]["properties"]["kind"]
+        return set(kind.get("enum", [])) | ({kind["const"]} if "const" in kind else set())
+    arms = [
+        *part.get("oneOf", []),
+        *part.get("anyOf", []),
+        *([part["items"]] if "items" in part else []),
+    ]
+    return {kind for arm in arms for kind in kinds(schema, arm)}
