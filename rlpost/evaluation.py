@@ -39,6 +39,8 @@ class Comparison:
     after: Mapping[str, float]
     delta: Mapping[str, Delta]
     baselines: Mapping[str, Mapping[str, float]]
+    margins: Mapping[str, Mapping[str, Delta]]
+    """What training is ahead of each baseline."""
 
 
 def save_run(run_dir: Path, name: str, run: Run) -> Path:
@@ -69,15 +71,24 @@ def compared(
     resamples: int,
     seed: int,
 ) -> Comparison:
-    """Means of both runs and their paired difference with its bootstrap interval."""
-    first, second = measure(before, held_out, measures), measure(after, held_out, measures)
-    baselines = {
-        name: measure(run, held_out, measures).mean for name, run in held_out.baselines.items()
-    }
-    delta = {}
-    for name in measures:
-        found = compare(
-            first.per_query[name], second.per_query[name], resamples=resamples, seed=seed
-        )
-        delta[name] = Delta(mean=found.mean, ci95=found.ci95, p=found.p)
-    return Comparison(before=first.mean, after=second.mean, delta=delta, baselines=baselines)
+    """Means of all rankings, and how far ``after`` is above each, paired, with its interval."""
+    last = measure(after, held_out, measures)
+
+    def gained(other: Evaluation) -> dict[str, Delta]:
+        found = {
+            name: compare(
+                other.per_query[name], last.per_query[name], resamples=resamples, seed=seed
+            )
+            for name in measures
+        }
+        return {name: Delta(mean=d.mean, ci95=d.ci95, p=d.p) for name, d in found.items()}
+
+    first = measure(before, held_out, measures)
+    others = {name: measure(run, held_out, measures) for name, run in held_out.baselines.items()}
+    return Comparison(
+        before=first.mean,
+        after=last.mean,
+        delta=gained(first),
+        baselines={name: found.mean for name, found in others.items()},
+        margins={name: gained(found) for name, found in others.items()},
+    )

@@ -21,7 +21,7 @@ Status = Literal["finished", "interrupted", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """Paired difference after - before over the same held-out queries."""
+    """Paired difference of two rankings of the same held-out queries."""
 
     mean: float
     ci95: tuple[float, float]
@@ -42,7 +42,9 @@ class Summary:
     after: Mapping[str, float]
     delta: Mapping[str, Delta]
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Other rankings of the same candidates, such as the first stage's: name -> measure -> mean."""
+    """Other rankings of the same queries, such as the first stage's: name -> measure -> mean."""
+    margins: Mapping[str, Mapping[str, Delta]] = field(default_factory=dict)
+    """After minus each baseline: name -> measure -> paired difference."""
     num_queries: int
     """Held-out queries."""
     seconds: Mapping[str, float]
