@@ -27,6 +27,7 @@ def build_learner(
     temperature: float,
     epochs: int = 1,
     minibatches: int = 1,
+    uplift_every: int = 0,
     score_scale: float | None = None,
     **choices: Unpack[Choices],
 ) -> TorchLearner:
@@ -67,4 +68,5 @@ def build_learner(
         temperature=temperature,
         epochs=epochs,
         minibatches=minibatches,
+        uplift_every=uplift_every,
     )

@@ -102,6 +102,9 @@ class LearnerConfig(Section):
     """Optimizer passes over each step's groups."""
     minibatches: int = Field(default=1, ge=1)
     """Equal parts of a step's samples, each with an optimizer step of its own."""
+    uplift_every: int = Field(default=0, ge=0)
+    """Every so many steps, two more forward passes record whose probability the step raised, by
+    likelihood rank among siblings; 0 is never."""
     gpus: float = Field(default=0, ge=0)
     """GPUs that Ray reserves for the learner."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch.nn import Parameter
 
+from rlpost.advantages import Rewards, is_degenerate
 from rlpost.aggregation import Totals
 from rlpost.algorithm import Algorithm
 from rlpost.batching import TokenBatch, collate, num_tokens
@@ -25,6 +26,7 @@ from rlpost.reward_shaping import shaping_metrics
 from rlpost.token_stats import TokenStats
 from rlpost.training_state import load_state, save_state
 from rlpost.types import Group, PolicyRef, Sample
+from rlpost.uplift import uplift
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -48,13 +50,15 @@ class TorchLearner:
         temperature: float,
         epochs: int = 1,
         minibatches: int = 1,
+        uplift_every: int = 0,
         ranks: Ranks | None = None,
     ) -> None:
         """``model`` has adapters on it; ``policy`` computes with it, by default as a causal
         language model. ``tokens_per_batch`` bounds a packed micro-batch, and with it memory.
 
         Each step makes ``epochs * minibatches`` optimizer steps: the step's samples are cut into
-        ``minibatches`` equal parts and gone over ``epochs`` times. With ``ranks``, each of which
+        ``minibatches`` equal parts and gone over ``epochs`` times. Every ``uplift_every`` steps two
+        more passes record whose probability the step raised; 0 is never. With ``ranks``, each of which
         is a learner with the same weights that is given the same groups, they share the work.
         """
         self._model = model
@@ -63,6 +67,7 @@ class TorchLearner:
         self._optim = optim
         self._temperature = temperature
         self._epochs = epochs
+        self._uplift_every = uplift_every
         self._ranks = ranks or Alone()
         self._prepare = Preparation(
             policy=self._policy,
@@ -98,6 +103,8 @@ class TorchLearner:
         Raises TrainingError on a non-finite loss or gradient, before it reaches the weights.
         """
         ordered = sorted(groups, key=lambda group: group.ticket.index)
+        watched = self._watched(ordered)
+        before_P_G = self._prepare.logprobs(watched)
         samples, parts, metrics = self._prepare(ordered, step=self._version + 1)
         reports = [self._update(part) for _ in range(self._epochs) for part in parts]
         self._version += 1
@@ -105,10 +112,23 @@ class TorchLearner:
             **group_metrics(ordered),
             **shaping_metrics(ordered, self._algorithm.transforms),
             **metrics,
+            **self._raised(watched, before_P_G),
             **fold(reports),
             "tokens/step": float(sum(num_tokens(sample) for sample in samples)),
             "tokens/completion": float(sum(len(sample.completion_ids) for sample in samples)),
         }
+
+    def _watched(self, groups: Sequence[Group]) -> list[Group]:
+        """The groups whose uplift this step records."""
+        if not self._uplift_every or (self._version + 1) % self._uplift_every:
+            return []
+        return [group for group in groups if not is_degenerate(group.rewards_G)]
+
+    def _raised(self, groups: Sequence[Group], before_P_G: Rewards) -> dict[str, float]:
+        if not groups:
+            return {}
+        after_P_G = self._prepare.logprobs(groups)
+        return uplift(before_P_G, after_P_G, [group.rewards_G for group in groups]).metrics()
 
     def _update(self, part: Part) -> dict[str, float]:
         """One optimizer step on a part of the step's samples.

@@ -111,12 +111,23 @@ class Preparation:
             ranks=self.ranks,
         )
 
+    def logprobs(self, groups: Sequence[Group]) -> list[list[float]]:
+        """Log-probability of every completion, group by group, with the weights as they are."""
+        if not groups:
+            return []
+        samples = _without_credit(groups)
+        seen = self._look(samples, Asks(proximal=True))
+        assert seen.proximal_T is not None
+        lengths_S = SampledTokens.of(samples, device=self.policy.device).lengths_S
+        sums = iter(segment_sum(seen.proximal_T, lengths_S).tolist())
+        return [[next(sums) for _ in group.rollouts] for group in groups]
+
     def _divergence(self, groups: Sequence[Group]) -> tuple[Transform, ...]:
         """What a KL penalty in the reward makes of rewards; nothing without one."""
         penalty = self.algorithm.reward_kl
         if penalty is None:
             return ()
-        samples = per_sequence(groups, [[0.0] * len(group.rollouts) for group in groups])
+        samples = _without_credit(groups)
         seen = self._look(samples, Asks(reference=True))
         assert seen.reference_T is not None
         tokens = SampledTokens.of(samples, device=self.policy.device)
@@ -124,6 +135,10 @@ class Preparation:
         costs = iter(segment_sum(costs_T, tokens.lengths_S).tolist())
         costs_P_G = {group.key: [next(costs) for _ in group.rollouts] for group in groups}
         return (partial(_less, costs_P_G=costs_P_G),)
+
+
+def _without_credit(groups: Sequence[Group]) -> list[Sample]:
+    return per_sequence(groups, [[0.0] * len(group.rollouts) for group in groups])
 
 
 def _less(group: Group, *, costs_P_G: Mapping[GroupKey, Sequence[float]]) -> list[float]:
