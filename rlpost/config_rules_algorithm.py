@@ -1,0 +1,128 @@
+"""Rules between the parts of an algorithm: combinations that mean nothing, bands out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rlpost.config_off_policy import BoundsRejection, WeightCorrection
+
+if TYPE_CHECKING:
+    from rlpost.config import RunConfig
+
+RESOLUTION = {"bfloat16": 2.0**-8, "float32": 2.0**-23}
+"""Relative spacing of numbers: ratios closer to 1 than this are rounding."""
+MARGIN = 4
+"""A clip band is at least this many times as wide, or it clips noise."""
+
+WHOLE_SEQUENCES = ("gspo", "gmpo")
+"""Objectives with one ratio for all tokens of a sequence."""
+
+
+def band_is_wider_than_rounding(cfg: RunConfig) -> str | None:
+    """With a correction both sides of the ratio come from the learner and are rounded alike."""
+    objective = cfg.algorithm.objective
+    values = objective.model_dump()
+    least = MARGIN * RESOLUTION[cfg.model.dtype]
+    narrow = [f"{key} {values[key]:g}" for key in ("low", "high", "band") if key in values]
+    narrow = [text for text in narrow if float(text.split()[1]) < least]
+    if not narrow or cfg.algorithm.correction is not None:
+        return None
+    return (
+        f"algorithm.objective ({objective.kind}) clips at {' and '.join(narrow)} from 1, but "
+        f"model.dtype {cfg.model.dtype} resolves ratios of engine and learner to {least:.2g} only: "
+        "use float32, wider bounds, or algorithm.correction.kind=unweighted, which compares the "
+        "learner with itself"
+    )
+
+
+def masks_suit_objective(cfg: RunConfig) -> str | None:
+    algorithm = cfg.algorithm
+    if algorithm.objective.kind not in WHOLE_SEQUENCES:
+        return None
+    correction = algorithm.correction
+    by_token = {
+        "algorithm.correction.level=token": isinstance(correction, WeightCorrection)
+        and correction.level == "token",
+        "algorithm.rejections (by token)": any(
+            not isinstance(one, BoundsRejection) or one.scope == "token"
+            for one in algorithm.rejections
+        ),
+        "algorithm.top_entropy": algorithm.top_entropy is not None,
+    }
+    chosen = [name for name, is_chosen in by_token.items() if is_chosen]
+    if not chosen:
+        return None
+    return (
+        f"algorithm.objective.kind {algorithm.objective.kind!r} has one ratio for a whole "
+        f"sequence, {' and '.join(chosen)} would weigh its tokens apart: judge whole sequences "
+        "(level or scope), or use gspo_token or clip"
+    )
+
+
+def vespo_takes_token_weights(cfg: RunConfig) -> str | None:
+    correction = cfg.algorithm.correction
+    if cfg.algorithm.objective.kind != "vespo" or not isinstance(correction, WeightCorrection):
+        return None
+    if correction.level == "token" and not correction.normalise:
+        return None
+    return (
+        "algorithm.objective.kind 'vespo' multiplies the weights of a sequence's tokens itself: "
+        "set algorithm.correction.level=token and normalise=false"
+    )
+
+
+def bounds_are_in_order(cfg: RunConfig) -> str | None:
+    algorithm = cfg.algorithm
+    sections = {
+        "algorithm.correction": algorithm.correction,
+        "algorithm.entropy": algorithm.entropy,
+        **{f"algorithm.rejections ({one.kind})": one for one in algorithm.rejections},
+    }
+    for name, section in sections.items():
+        values = {} if section is None else section.model_dump()
+        if "low" in values and values["low"] >= values["high"]:
+            return f"{name}: low {values['low']:g} is not below high {values['high']:g}"
+    return None
+
+
+def absence_has_a_cause(cfg: RunConfig) -> str | None:
+    algorithm = cfg.algorithm
+    if algorithm.rejected == "counted":
+        return None
+    if not algorithm.rejections:
+        return "algorithm.rejected is 'absent' but algorithm.rejections names none: add one"
+    if algorithm.aggregation.kind == "rank_mean":
+        return (
+            "algorithm.rejected 'absent' would leave holes in the ranks that "
+            "algorithm.aggregation.kind 'rank_mean' averages: use rejected=counted"
+        )
+    return None
+
+
+def reward_kl_means_something(cfg: RunConfig) -> str | None:
+    kl, credit = cfg.algorithm.kl, cfg.algorithm.credit
+    if kl is None or kl.where == "loss":
+        return None
+    if kl.bias_correction:
+        return (
+            "algorithm.kl.bias_correction weighs a term of the loss, but algorithm.kl.where is "
+            "'reward': remove one of the two"
+        )
+    if credit.kind not in ("group_mean", "leave_one_out"):
+        return (
+            f"algorithm.kl.where 'reward' changes the total reward, which algorithm.credit.kind "
+            f"{credit.kind!r} does not read: use where=loss, or group_mean or leave_one_out"
+        )
+    return None
+
+
+ALGORITHM_RULES: tuple[Callable[[RunConfig], str | None], ...] = (
+    band_is_wider_than_rounding,
+    masks_suit_objective,
+    vespo_takes_token_weights,
+    bounds_are_in_order,
+    absence_has_a_cause,
+    reward_kl_means_something,
+)
+"""Each gives the sentence to show, or None."""
