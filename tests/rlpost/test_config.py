@@ -46,6 +46,14 @@ def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) 
             {"rollout": {"max_new_tokens": 80}, "algorithm": {"shaping": {"kind": "verl"}}},
             "the velocity of a response exists from 81 tokens on at algorithm.shaping.stride 40",
         ),
+        (
+            {
+                "task": {"kind": "pg_rank"},
+                "rollout": {"engine": "encoder"},
+                "algorithm": {"shaping": {"kind": "verl", "stride": 1}},
+            },
+            "task.kind 'pg_rank' trains a bi-encoder, which writes none",
+        ),
     ],
 )
 def test_rules_between_keys(values: dict[str, object], sentence: str) -> None:
