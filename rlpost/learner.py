@@ -58,8 +58,8 @@ class TorchLearner:
 
         Each step makes ``epochs * minibatches`` optimizer steps: the step's samples are cut into
         ``minibatches`` equal parts and gone over ``epochs`` times. Every ``uplift_every`` steps two
-        more passes record whose probability the step raised; 0 is never. With ``ranks``, each of which
-        is a learner with the same weights that is given the same groups, they share the work.
+        more passes record whose probability the step raised; 0 is never. With ``ranks``, each of
+        which is a learner with the same weights that is given the same groups, they share the work.
         """
         self._model = model
         self._policy = policy or PackedPolicy(cast(CausalLM, model.get_base_model()))

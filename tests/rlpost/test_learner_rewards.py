@@ -93,3 +93,16 @@ def test_later_epochs_measure_their_ratio_against_the_policy_that_sampled(
     metrics = learner.step(random_groups(learner, [(1, 0, 1, 1)]))
     assert (metrics["ratio/max"] > 1.01) == (epochs == 2)
     assert learner.version == 1
+
+
+def test_recording_uplift_changes_nothing_and_counts_the_good(tiny_model: Path) -> None:
+    watching, plain = tiny_learner(tiny_model, uplift_every=2), tiny_learner(tiny_model)
+    for step in (1, 2):
+        groups = random_groups(plain, [(1, 0, 0, 0), (1, 1, 1, 1), (0, 0, 1, 0.9)], seed=step)
+        metrics = watching.step(groups)
+        plain.step(groups)
+        recorded = {name: value for name, value in metrics.items() if name.startswith("uplift/")}
+        assert bool(recorded) == (step == 2)
+    assert equal(weights(watching), weights(plain))
+    assert sum(recorded[f"uplift/counted/{i}"] for i in range(1, 5)) == 3
+    assert sum(recorded[f"uplift/raised/{i}"] for i in range(1, 5)) == 3
