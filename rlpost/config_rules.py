@@ -75,24 +75,6 @@ def workers_have_work(cfg: RunConfig) -> str | None:
     )
 
 
-def shaping_has_hidden_states(cfg: RunConfig) -> str | None:
-    if cfg.algorithm.shaping is None or not isinstance(cfg.task, PgRankTask):
-        return None
-    return (
-        "algorithm.shaping measures the hidden state behind each token of a response, but "
-        "task.kind 'pg_rank' trains a bi-encoder, which writes none: remove algorithm.shaping"
-    )
-
-
-def shaping_has_hidden_states(cfg: RunConfig) -> str | None:
-    if cfg.algorithm.shaping is None or not isinstance(cfg.task, PgRankTask):
-        return None
-    return (
-        "algorithm.shaping measures the hidden state behind each token of a response, but "
-        "task.kind 'pg_rank' trains a bi-encoder, which writes none: remove algorithm.shaping"
-    )
-
-
 def responses_have_a_velocity(cfg: RunConfig) -> str | None:
     shaping = cfg.algorithm.shaping
     if shaping is None or cfg.rollout.max_new_tokens > 2 * shaping.stride:
@@ -158,8 +140,6 @@ RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     sync_suits_dtype,
     transforms_reach_credit,
     overlong_margin_fits,
-    shaping_has_hidden_states,
-    shaping_has_hidden_states,
     responses_have_a_velocity,
     ranks_need_a_list,
     *ALGORITHM_RULES,

@@ -52,7 +52,7 @@ def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) 
                 "rollout": {"engine": "encoder"},
                 "algorithm": {"shaping": {"kind": "verl", "stride": 1}},
             },
-            "task.kind 'pg_rank' trains a bi-encoder, which writes none",
+            "algorithm.shaping: task.kind 'pg_rank' has no written answers",
         ),
     ],
 )
