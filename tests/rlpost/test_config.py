@@ -48,6 +48,19 @@ def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) 
         ),
         (
             {
+                "algorithm": {
+                    "reward": {"unlikeliness": {}},
+                    "credit": {"kind": "gdpo", "weights": {"ndcg": 1}},
+                }
+            },
+            "algorithm.reward.unlikeliness changes the total reward, which algorithm.credit.kind",
+        ),
+        (
+            {"algorithm": {"reward": {"overlong": {"margin": 32}}}},
+            "algorithm.reward.overlong.margin is 32, which punishes every completion",
+        ),
+        (
+            {
                 "task": {"kind": "pg_rank"},
                 "rollout": {"engine": "encoder"},
                 "algorithm": {"shaping": {"kind": "verl", "stride": 1}},
