@@ -17,7 +17,6 @@ from rlpost.choice import Choices, choose, choose_all, choose_if, parameters_of
 from rlpost.correction import CORRECTIONS
 from rlpost.credit import CREDIT, Credit
 from rlpost.entropy import ENTROPY, EntropyBonus
-from rlpost.errors import CheckpointError
 from rlpost.kl import PENALTIES, REWARD_PENALTIES, Penalty, RewardPenalty
 from rlpost.losses import OBJECTIVES, WEIGHTED, Objective
 from rlpost.proximal import Asks, Shaping
@@ -104,14 +103,8 @@ class Algorithm:
         return {name: part.state() for name, part in self._remembering().items()}
 
     def restore(self, state: Mapping[str, Mapping[str, float]]) -> None:
-        """Continue from ``state``; CheckpointError when it is another algorithm's."""
-        parts = self._remembering()
-        if parts.keys() != state.keys():
-            raise CheckpointError(
-                f"the checkpoint remembers {sorted(state)} of its algorithm, this one has "
-                f"{sorted(parts)}: resume with the algorithm it was saved with"
-            )
-        for name, part in parts.items():
+        """Continue from the ``state`` of an algorithm with the same parts."""
+        for name, part in self._remembering().items():
             part.restore(state[name])
 
     def _remembering(self) -> dict[str, Shaping | EntropyBonus]:

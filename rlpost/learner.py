@@ -217,6 +217,11 @@ class TorchLearner:
 
     def restore(self, path: Path) -> None:
         """Continue from ``save``; CheckpointError if it does not fit this model."""
-        counters, memory = load_state(path, model=self._model, optimizer=self._optimizer)
+        counters, memory = load_state(
+            path,
+            model=self._model,
+            optimizer=self._optimizer,
+            remembering=self._algorithm.state(),
+        )
         self._algorithm.restore(memory)
         self._version, self._updates = counters["version"], counters["updates"]

@@ -4,7 +4,7 @@ generators.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,12 +46,16 @@ def save_state(
 
 
 def load_state(
-    folder: Path, *, model: PeftModel, optimizer: torch.optim.Optimizer
+    folder: Path,
+    *,
+    model: PeftModel,
+    optimizer: torch.optim.Optimizer,
+    remembering: Collection[str],
 ) -> tuple[dict[str, int], dict[str, dict[str, float]]]:
     """Put everything back and return the counters and the memory of the algorithm's parts.
 
     Raises CheckpointError, before anything changes, when files are missing or belong to another
-    model.
+    model, or to an algorithm with other parts than those ``remembering``.
     """
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
@@ -67,6 +71,11 @@ def load_state(
         other = sorted(set(ours.items()) ^ set(theirs.items()))[0][0]
         raise CheckpointError(
             f"{folder} was saved with another model or other LoRA settings: they differ in {other}"
+        )
+    if set(state["memory"]) != set(remembering):
+        raise CheckpointError(
+            f"{folder} remembers {sorted(state['memory'])} of its algorithm, this one has "
+            f"{sorted(remembering)}: resume with the algorithm it was saved with"
         )
     set_peft_model_state_dict(model, weights)
     optimizer.load_state_dict(state["optimizer"])
