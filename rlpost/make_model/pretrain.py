@@ -44,13 +44,13 @@ CURRICULUM = (
         until=0.70,
         length=224,
         size=32,
-        mix=Mix(synthetic=0.05, drawn=0.5, hard=0.6, lists=(2, 8), cuts=(16, 40)),
+        mix=Mix(synthetic=0.05, drawn=0.5, hard=0.6, lists=(3, 8)),
     ),
     Stage(
         until=1.0,
         length=352,
         size=24,
-        mix=Mix(synthetic=0.0, drawn=0.3, hard=0.8, lists=(2, 12), cuts=(12, 40)),
+        mix=Mix(synthetic=0.0, drawn=0.3, hard=0.8, lists=(5, 10)),
     ),
 )
 

@@ -34,7 +34,6 @@ class Mix:
     drawn: float  # queries drawn from a real passage instead of a real question
     hard: float  # distractors that share a word with the query instead of random ones
     lists: tuple[int, int]  # fewest and most passages
-    cuts: tuple[int, int] = (MAX_PASSAGE, MAX_PASSAGE)  # smallest and largest cut of a passage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +104,7 @@ class ProblemSampler:
             count = int(self._rng.integers(mix.lists[0], most + 1))
             query, passages = self._draw(count, mix)
             room = length - len(self._head) - len(self._tail) - len(query) - 2 - 4 * count
-            cut = min(int(self._rng.integers(mix.cuts[0], mix.cuts[1] + 1)), room // count)
-            passages = [p[:cut] for p in passages]
+            passages = [p[: min(MAX_PASSAGE, room // count)] for p in passages]
             weights = [np.isin(p, query) * self.idf_V[p] for p in passages]
             scores[row, :count] = [self._score(query, p) for p in passages]
             parts = [self._head, query, [self._newline]]

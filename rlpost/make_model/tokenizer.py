@@ -2,7 +2,8 @@
 
 Words are cut at white space, punctuation, underscores, digits and camelCase humps before byte-pair
 merges, so `MyParser`, `my_parser` and `my parser` share their tokens and a model has only to
-compare identities to find a match. Labels "[1]".."[20]" are single tokens.
+compare identities to find a match. Labels "[1]".."[20]" are single tokens. Words are decoded with
+spaces between them, but for the tags of reasoning, which come back as they are written.
 """
 
 from collections.abc import Iterable
@@ -15,6 +16,13 @@ from transformers import PreTrainedTokenizerFast
 VOCAB_SIZE = 8192
 MAX_LENGTH = 2048
 MAX_LABEL = 20
+TAGS = {
+    "< think >": "<think>",
+    "< / think >": "</think>",
+    "< answer >": "<answer>",
+    "< / answer >": "</answer>",
+}
+"""Tags as their pieces are decoded, and as they are written."""
 END_OF_TEXT, TURN_START, TURN_END, UNKNOWN = (
     "<|endoftext|>",
     "<|im_start|>",
@@ -54,7 +62,13 @@ def train_tokenizer(
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=False)]
     )
-    tokenizer.decoder = decoders.WordPiece(prefix="##", cleanup=False)
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.WordPiece(prefix="##", cleanup=False),
+            decoders.Fuse(),
+            *(decoders.Replace(apart, tag) for apart, tag in TAGS.items()),
+        ]
+    )
     specials = [END_OF_TEXT, TURN_START, TURN_END, UNKNOWN]
     labels = [label(number) for number in range(1, MAX_LABEL + 1)]
     plain = [AddedToken(text, normalized=False) for text in ["\n", *labels]]
