@@ -1,6 +1,6 @@
 """Making a prompt fit the model: passages are cut, the template and the query never are."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -43,26 +43,36 @@ class Budget:
 
         Raises DataError where even passages of ``min_passage_tokens`` make it too long.
         """
-        limit = self.max_passage_tokens or self.max_prompt_tokens
-        shown = [cut(passage, self.tokenizer, limit) for passage in passages]
+        limit = self.max_passage_tokens
+        shown = list(passages) if limit is None else self._cut(passages, limit)
         chat = ask(query, shown)
         excess = self.size(chat) - self.max_prompt_tokens
         if excess > 0:
-            limit = _level([self._length(text) for text in shown], excess)
-        while excess > 0:
-            if limit < self.min_passage_tokens:
-                raise DataError(
-                    f"a prompt with {len(passages)} passages of {self.min_passage_tokens} tokens "
-                    f"does not fit into {self.max_prompt_tokens}: show fewer passages at a time, "
-                    "or take a model with a longer context"
-                )
-            shown = [cut(passage, self.tokenizer, limit) for passage in passages]
-            chat = ask(query, shown)
-            excess = self.size(chat) - self.max_prompt_tokens
-            # Neutralised text can take more tokens than the text it came from.
-            limit -= max(1, excess // max(1, len(passages)))
+            shown, chat = self._shrunk(
+                ask, query, passages, _level(map(self._length, shown), excess)
+            )
         kept = zip(passages, shown, strict=True)
         return Prompt(chat, sum(len(text) < len(passage) for passage, text in kept))
+
+    def _shrunk(
+        self, ask: Ask, query: str, passages: Sequence[str], limit: int
+    ) -> tuple[list[str], list[Message]]:
+        """Passages of at most ``limit`` tokens, or fewer until the chat fits; and that chat."""
+        limit = max(limit, self.min_passage_tokens)
+        while True:
+            shown = self._cut(passages, limit)
+            chat = ask(query, shown)
+            excess = self.size(chat) - self.max_prompt_tokens
+            if excess <= 0:
+                return shown, chat
+            if limit == self.min_passage_tokens:
+                raise DataError(
+                    f"a prompt with {len(passages)} passages of {limit} tokens takes {excess} more "
+                    f"than {self.max_prompt_tokens}: show fewer passages at a time, or take a "
+                    "model with a longer context"
+                )
+            # Neutralised text can take more tokens than the text it came from.
+            limit = max(self.min_passage_tokens, limit - max(1, excess // (4 * len(passages))))
 
     def size(self, chat: Sequence[Message]) -> int:
         """Tokens of ``chat`` as the model reads it, up to where its answer begins."""
@@ -71,6 +81,9 @@ class Budget:
                 list(chat), add_generation_prompt=True, return_dict=False
             )
         )
+
+    def _cut(self, passages: Sequence[str], limit: int) -> list[str]:
+        return [cut(passage, self.tokenizer, limit) for passage in passages]
 
     def _length(self, text: str) -> int:
         encoded = self.tokenizer(
@@ -84,14 +97,15 @@ def fitted(budget: Budget | None, ask: Ask, query: str, passages: Sequence[str])
     return Prompt(ask(query, passages), 0) if budget is None else budget.fit(ask, query, passages)
 
 
-def _level(lengths: Sequence[int], excess: int) -> int:
+def _level(lengths: Iterable[int], excess: int) -> int:
     """The largest common cap under which ``lengths`` lose at least ``excess`` in sum.
 
     0 or less where there is not as much to lose.
     """
-    level = max(lengths, default=0)
+    falling = sorted(lengths, reverse=True)
+    level = falling[0] if falling else 0
     above = 0
-    for length in sorted(lengths, reverse=True):
+    for length in falling:
         # Lowering the cap from here to the next length takes one token from each of ``above``.
         if above and above * (level - length) >= excess:
             break

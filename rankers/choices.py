@@ -6,7 +6,7 @@ from typing import Literal
 
 from rankers.parsing import Reading, Rule
 from rankers.plans import Choice
-from rankers.prompts import LETTERS, Message, neutralise, neutralise_fields
+from rankers.prompts import LETTERS, Message, neutralise_fields
 
 SETWISE_LABELS = LETTERS[:23]
 """Labels of setwise prompts; more passages than letters do not fit into one question."""
@@ -82,6 +82,14 @@ def pairwise_messages(query: str, passages: Sequence[str]) -> list[Message]:
     )
 
 
+def duo_t5_messages(query: str, passages: Sequence[str]) -> list[Message]:
+    """duoT5's question (arXiv 2101.05667) for exactly two passages: is the first one better?"""
+    first, second = map(neutralise_fields, passages)
+    return _user(
+        f"Query: {neutralise_fields(query)} Document0: {first} Document1: {second} Relevant:"
+    )
+
+
 def read_letter(text: str, n: int) -> Reading[Choice]:
     """Which of ``n`` lettered passages ``text`` names; never raises.
 
@@ -104,10 +112,10 @@ def rank_r1_messages(
     """Rank-R1's question (arXiv 2503.06034) as released in v0.1 or v0.2."""
     prefix, separator = {"0.1": ("[{}] ", "\n"), "0.2": ("[{}]: ", "\n\n")}[version]
     docs = separator.join(
-        prefix.format(i) + neutralise(passage) for i, passage in enumerate(passages, 1)
+        prefix.format(i) + neutralise_fields(passage) for i, passage in enumerate(passages, 1)
     )
     # Not str.format twice: braces in a passage are text.
-    user = _R1_USER[version].replace("{query}", neutralise(query), 1)
+    user = _R1_USER[version].replace("{query}", neutralise_fields(query), 1)
     head, tail = user.rsplit("{docs}", 1)
     return [{"role": "system", "content": _R1_SYSTEM[version]}, *_user(head + docs + tail)]
 

@@ -12,7 +12,7 @@ from rankers.embeddings import unit
 from rankers.judges import Question, Reply, certain
 from rankers.plans import Scores
 from rankers.ports import ChatEmbedder, CrossScorer, Embedder
-from rankers.prompts import Message, neutralise
+from rankers.prompts import Message, neutralise_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,8 +89,10 @@ def e2rank_messages(
     query: str, passages: Sequence[str], *, instruction: str = E2RANK_INSTRUCTION
 ) -> list[Message]:
     """E2Rank's listwise prompt, as evaluated upstream (Alibaba-NLP/E2Rank 478f298)."""
-    listed = "\n".join(f"[{i}] {neutralise(passage)}" for i, passage in enumerate(passages, 1))
-    content = f"{instruction}\nDocuments:\n{listed}\nSearch Query: {neutralise(query)}"
+    listed = "\n".join(
+        f"[{i}] {neutralise_fields(passage)}" for i, passage in enumerate(passages, 1)
+    )
+    content = f"{instruction}\nDocuments:\n{listed}\nSearch Query: {neutralise_fields(query)}"
     return [{"role": "user", "content": content}]
 
 

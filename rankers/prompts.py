@@ -15,7 +15,7 @@ _OPEN, _CLOSE = r"[\[\uff3b\ufe47\u3010]", r"[\]\uff3d\ufe48\u3011]"
 _BLANK = r"[\s\u200b-\u200d\u2060\ufeff\u00ad]*"
 # Digits and letters as well as what compatibility normalisation makes of other characters.
 _DIGIT = r"[\d\u00b2\u00b3\u00b9\u2070-\u2089\u2460-\u2473\u2776-\u277e]"
-_LETTER = r"[A-Z\uff21-\uff3a\u24b6-\u24cf]"
+_LETTER = r"[A-Za-z\uff21-\uff3a\uff41-\uff5a\u24b6-\u24e9]"
 _IDENTIFIER = re.compile(rf"{_OPEN}({_BLANK}(?:{_DIGIT}+|{_LETTER}){_BLANK}){_CLOSE}")
 _BRACKETED = "INST|TOOL_CALLS|AVAILABLE_TOOLS|SYSTEM_PROMPT|gMASK|CLS|SEP|PAD|UNK|MASK|BOS|EOS"
 _INSTRUCTION = re.compile(rf"{_OPEN}({_BLANK}/?{_BLANK}(?:{_BRACKETED}){_BLANK}){_CLOSE}", re.I)
@@ -28,7 +28,10 @@ _TAG = re.compile(
     rf"<({_BLANK}/?{_BLANK}(?:{_TAG_NAMES}|{_TURN_NAMES}|\|?eot_id\|?){_BLANK})>", re.I
 )
 _LOOK_ALIKES = str.maketrans("\uff1c\ufe64\uff1e\ufe65", "(())")
-_FIELD_NAMES = r"(?:passage|document)(?:\s+\W?\w{1,9}\W?)?|documents|query|relevant|instruct|answer"
+_FIELD_NAMES = (
+    r"(?:passage|document)(?:\s+[^\s\w:]?\w{1,9}[^\s\w:]?|\d+)?"
+    r"|documents|query|relevant|instruct|answer|ranking"
+)
 _FIELD = re.compile(rf"\b({_FIELD_NAMES}){_BLANK}[:\uff1a\ufe55\ufe13]", re.I)
 _SYSTEM = re.compile(r"<<(\s*/?\s*SYS\s*)>>", re.I)
 
@@ -169,7 +172,8 @@ def listwise_messages(
     query: str, passages: Sequence[str], *, template: Template = "compact"
 ) -> list[Message]:
     """The chat turns that ask for a permutation of ``passages`` (texts, already cut to size)."""
-    return TEMPLATES[template](neutralise(query), [neutralise(passage) for passage in passages])
+    texts = [neutralise_fields(passage) for passage in passages]
+    return TEMPLATES[template](neutralise_fields(query), texts)
 
 
 def first_messages(query: str, passages: Sequence[str]) -> list[Message]:
@@ -180,8 +184,8 @@ def first_messages(query: str, passages: Sequence[str]) -> list[Message]:
     if len(passages) > len(LETTERS):
         raise ValueError(f"{len(passages)} passages, but there are {len(LETTERS)} letters")
     return _rank_zephyr(
-        neutralise(query),
-        [neutralise(passage) for passage in passages],
+        neutralise_fields(query),
+        [neutralise_fields(passage) for passage in passages],
         labels=LETTERS,
         kind="an alphabetical",
         example="[B] > [A]",

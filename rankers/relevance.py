@@ -1,5 +1,6 @@
 """Questions about one passage alone: is it relevant, or how well does it explain the query?"""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -68,8 +69,5 @@ def query_likelihood_messages(passage: str) -> list[Message]:
 
 
 def _filled(template: str, **parts: str) -> str:
-    # Not str.format: braces in a passage are text, and so are placeholders.
-    for name, text in reversed(parts.items()):
-        head, slot, tail = template.rpartition(f"{{{name}}}")
-        template = head + neutralise_fields(text) + tail if slot else template
-    return template
+    # Not str.format, and in one pass: braces and placeholders in a passage are text.
+    return re.sub(r"\{(\w+)\}", lambda slot: neutralise_fields(parts[slot[1]]), template)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -42,9 +42,9 @@ class SentenceEmbedder:
         self._batch_size = batch_size
 
     @property
-    def tokenizer(self) -> Any:
-        """The model's fast tokenizer, for a budget."""
-        return self._model.tokenizer
+    def chat_tokenizer(self) -> PlainChats:
+        """The model's tokenizer, for a budget."""
+        return PlainChats(self._model.tokenizer)
 
     @property
     def max_tokens(self) -> int | None:
@@ -70,7 +70,33 @@ class SentenceEmbedder:
 
     def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
         """See ``ChatEmbedder.embed_chats``: the turns' texts, one after the other."""
-        return self.embed(["\n".join(turn["content"] for turn in chat) for chat in chats])
+        return self.embed([_plain(chat) for chat in chats])
+
+
+class PlainChats:
+    """A ``ChatTokenizer`` for a model without a chat template: it reads the turns' texts."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def __call__(
+        self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool, verbose: bool
+    ) -> Mapping[str, Any]:
+        """See ``rankers.prompts.Tokenizer``."""
+        encoded: Mapping[str, Any] = self._tokenizer(
+            text,
+            add_special_tokens=add_special_tokens,
+            return_offsets_mapping=return_offsets_mapping,
+            verbose=verbose,
+        )
+        return encoded
+
+    def apply_chat_template(
+        self, chat: Sequence[Message], *, add_generation_prompt: bool, return_dict: bool
+    ) -> Sequence[int]:
+        """See ``rankers.budget.ChatTokenizer``."""
+        ids: Sequence[int] = self._tokenizer(_plain(chat), verbose=False)["input_ids"]
+        return ids
 
 
 class SentenceCrossScorer:
@@ -115,6 +141,10 @@ class SentenceCrossScorer:
                 .tolist()
             )
         return scores
+
+
+def _plain(chat: Sequence[Message]) -> str:
+    return "\n".join(turn["content"] for turn in chat)
 
 
 def _loaded(kind: Callable[..., Any], model_path: str | Path, device: str, dtype: Dtype) -> Any:
