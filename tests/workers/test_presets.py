@@ -1,4 +1,4 @@
-"""Every preset of the task `rerank` trains the shipped model: two steps in one process, no Ray."""
+"""Presets train the shipped model: two steps in one process, no Ray."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rlpost.loop import StepRecord, train
 from rlpost.prepare import prepare
 from tests.paths import REPO
 from tests.small_beir import small_beir
+from tests.small_movielens import small_movielens
 from workers.compose import run_spec
 
 QUICK = (
@@ -22,28 +23,39 @@ QUICK = (
     "data.eval_queries=2",
     "model.warm_start.steps=0",
     "model.lora.rank=4",
-    "task.candidates=4",
-    "task.passage_tokens=12",
     "rollout.prompts_per_call=4",
-    "rollout.max_new_tokens=10",
     "groups_per_step=4",
     "steps=2",
 )
+SMALL = {
+    "rerank": ("task.candidates=4", "task.passage_tokens=12", "rollout.max_new_tokens=10"),
+    "recommend": (
+        "task.catalogue=4",
+        "task.list_length=2",
+        "task.history=2",
+        "rollout.max_new_tokens=32",
+    ),
+}
 PRESETS = [
     path
     for path in sorted((REPO / "configs").glob("*.yaml"))
-    if load(path).task.kind == "rerank" and path.stem not in ("smoke", "rerank_beir")
+    if load(path).task.kind in SMALL and path.stem not in ("smoke", "rerank_beir")
 ]
 
 
 @pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return small_beir(tmp_path_factory.mktemp("presets") / "beir")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("presets")
+    return {
+        "rerank": small_beir(folder / "beir"),
+        "recommend": small_movielens(folder / "movielens"),
+    }
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_preset_trains(path: Path, collection: Path, tmp_path: Path) -> None:
-    cfg = load(path, [*QUICK, f"data.path={collection}", f"output={tmp_path}"])
+def test_preset_trains(path: Path, data: dict[str, Path], tmp_path: Path) -> None:
+    kind = load(path).task.kind
+    cfg = load(path, [*QUICK, *SMALL[kind], f"data.path={data[kind]}", f"output={tmp_path}"])
     prepared = prepare(cfg, say=lambda _: None)
     spec = run_spec(
         cfg,

@@ -21,6 +21,7 @@ from rlpost.tasks.task import Prepared
 from rlpost.tasks.title_list import Title, read_list
 from rlpost.types import Completion, Prompt
 from tests.golden import golden, needs_golden
+from tests.small_movielens import small_movielens
 
 HEAT, UP, ALIEN, DUNE = (
     Title("Heat", 1995),
@@ -192,19 +193,7 @@ def prepared_from(folder: Path, **sections: object) -> Prepared:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Ten users who like some of four films, ratings out of order and with an index column."""
-    data = tmp_path / "data"
-    data.mkdir()
-    (data / "movies.csv").write_text(
-        ',movieId,title,genres\n0,1,First Film (1991),x\n1,2,"Second Film, The (1992)",x\n'
-        "2,3,Third Film (1993),x\n3,4,Fourth Film (1994),x\n4,9,Film without year,x\n"
-    )
-    rows = ["0,1,2,4.0,30", "1,1,1,5.0,20", "2,1,3,4.0,10", "3,1,4,2.0,5", "4,1,9,5.0,1"]
-    for user in range(2, 11):
-        liked = [film for film in "1234" if film != str(user % 4 + 1)]
-        rows += [f"{user}{film},{user},{film},4.5,{100 - int(film)}" for film in liked]
-    (data / "ratings.csv").write_text(",userId,movieId,rating,timestamp\n" + "\n".join(rows) + "\n")
-    return data
+    return small_movielens(tmp_path / "data")
 
 
 def prompt() -> Prompt:
