@@ -15,6 +15,8 @@ from rlpost.effective_rank import (
 )
 from tests.golden import golden, needs_golden
 
+MATRICES = ("gauss", "repeat_then_decay")
+
 
 def by_svd(rows: Tensor, *, centre: bool = True) -> float:
     """The definition, word for word, in float64."""
@@ -31,7 +33,7 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 
 
 @needs_golden
-@pytest.mark.parametrize("name", ["gauss", "repeat_then_decay"])
+@pytest.mark.parametrize("name", MATRICES)
 def test_official_numbers(name: str) -> None:
     """By the official SVD route: its Gram route is off by up to 0.006 here (log(p + 1e-8) by less
     than 1e-5).

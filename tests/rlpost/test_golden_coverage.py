@@ -5,7 +5,13 @@ reason.
 import pytest
 
 from tests.golden import golden, needs_golden
-from tests.rlpost import test_correction, test_losses, test_rejection
+from tests.rlpost import (
+    test_correction,
+    test_effective_rank,
+    test_losses,
+    test_rejection,
+    test_shaping,
+)
 
 COVERED = {
     "trl_loss": {
@@ -36,12 +42,35 @@ COVERED = {
         *test_correction.AREAL_WEIGHTS,
         "decoupled_seq_mask_klk3_mean0.05",
     },
+    "verl_er": {
+        *test_effective_rank.MATRICES,
+        "identity_rows_n8",
+        "rank1",
+        "len1",
+        "short_lt_2stride",
+    },
+    "verl_shaping": {
+        *test_shaping.RELEASED,
+        "paper_formula_sequence_level_independent",
+        "metrics",
+        "attention_mask",
+        "prompt_len",
+    },
 }
 NOT_COVERED = {
     "trl_loss": {
         "luspo_seq_eps0.2_beta0.04": "TRL averages the KL over padding here; ours knows no padding",
     },
     "areal": {"_roles": "a comment"},
+    "verl_er": {
+        "gram_fp32_vs_svd_maxabs_diff_illconditioned": "an error of theirs on an input not given",
+        "gram_fp32_vs_svd_maxabs_diff_large_mean50": "an error of theirs on an input not given",
+    },
+    "verl_shaping": {
+        "released_config_add_reward_False": "the released flags switch the method off",
+        "scores": "advantages are given",
+        "mids_update_uses": "a comment",
+    },
 }
 
 

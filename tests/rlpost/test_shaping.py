@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlpost.algorithm import algorithm
-from rlpost.batching import batches
+from rlpost.credit import CREDIT, group_mean
 from rlpost.effective_rank import RankDynamics, response_dynamics
 from rlpost.errors import CheckpointError, TrainingError
+from rlpost.learner import TorchLearner
 from rlpost.metrics import metric
 from rlpost.shaping import RunningMeans, Verl, bonus, with_bonus
 from rlpost.types import Sample
@@ -21,10 +21,8 @@ from tests.tiny_learner import random_groups, tiny_learner
 from tests.tiny_model import tiny_model_dir
 
 VERL = {"kind": "verl", "stride": 3}
-NOT_COVERED = {
-    "aux of add_reward True": "bfloat16 of what the advantages show at full precision",
-    "released_config_add_reward_False": "the released flags switch shaping off: shaping null",
-}
+RELEASED = {"add_reward_True": "adaptive", "add_reward_True_FixOne": "sum"}
+"""Golden runs of the official code -> our mix."""
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +55,7 @@ def sample_of(advantages_T: Sequence[float]) -> Sample:
 
 
 @needs_golden
-@pytest.mark.parametrize(
-    ("key", "mix"), [("add_reward_True", "adaptive"), ("add_reward_True_FixOne", "sum")]
-)
+@pytest.mark.parametrize(("key", "mix"), RELEASED.items())
 def test_the_released_variant_equals_the_official_code_step_by_step(key, mix) -> None:
     """Its bonus went through bfloat16, so 8e-3; the running means did not."""
     verl = Verl(variant="released", mix=mix, debias=False)
@@ -95,15 +91,6 @@ def test_response_level_shaping_equals_the_formula() -> None:
         assert ours.advantages_T == pytest.approx([row["adv"]] * 4, abs=1e-7)
     raised = [row["adv"] - row["adv0"] for row in case["out"]]
     assert metrics["shaping/bonus"] == pytest.approx(sum(raised) / 4, abs=1e-7)
-
-
-@needs_golden
-def test_the_released_flags_do_nothing() -> None:
-    for name, reason in NOT_COVERED.items():
-        print(f"not covered: verl_shaping/{name}: {reason}")
-    for step in golden()["verl_shaping"]["released_config_add_reward_False"]:
-        for before, after in zip(step["adv0"], step["adv"], strict=True):
-            assert before == pytest.approx(after, abs=0)
 
 
 def test_the_bonus_by_hand() -> None:
@@ -152,47 +139,53 @@ def test_the_first_step_has_nothing_to_compare_with() -> None:
     assert biased[0].advantages_T == (1.5, 1.5)
 
 
-def test_measures_are_those_of_the_states_that_predict_each_token(folder: Path) -> None:
-    """Read off the plain model one sequence at a time, whatever the packing; empty ones are 0."""
-    learner = tiny_learner(folder)
-    groups = random_groups(learner, REWARDS)
-    samples = algorithm(credit="group_mean", objective="clip", aggregation="token_mean").credit(
-        groups
-    )
-    samples.append(sample_of([]))
+def dynamics_of(learner: TorchLearner, samples: Sequence[Sample]) -> list[RankDynamics]:
+    """Read off the plain model, one sequence at a time."""
     model = learner.peft_model
-    expected = []
-    with torch.no_grad():
-        for sample in samples[:-1]:
-            ids = torch.tensor([sample.prompt_ids + sample.completion_ids])
-            model.set_attn_implementation("eager")
+    model.set_attn_implementation("eager")
+    measured = []
+    for sample in samples:
+        ids = torch.tensor([sample.prompt_ids + sample.completion_ids])
+        with torch.no_grad():
             states = model(ids, output_hidden_states=True).hidden_states[-1][0]
-            predicting = states[len(sample.prompt_ids) - 1 : -1]
-            expected.append(response_dynamics(predicting, stride=3))
-        model.set_attn_implementation("packed_sdpa")
-        for budget in (4096, 40):
-            verl = Verl(stride=3)
-            for batch in batches(samples, budget=budget):
-                verl.observe(batch, learner._policy.hidden(batch))
-            metrics = verl.shape(samples).metrics
-            for k, name in enumerate(("mean", "velocity", "acceleration")):
-                mean = sum(measure[k] for measure in expected) / len(samples)
-                assert metrics[f"effective_rank/{name}"] == pytest.approx(mean, abs=1e-4)
-    assert max(measure.velocity for measure in expected) > 0
+        predicting = states[len(sample.prompt_ids) - 1 : -1]
+        measured.append(response_dynamics(predicting, stride=3))
+    return measured
 
 
-def test_a_shaped_step_trains_with_the_raised_advantages(folder: Path) -> None:
+def test_measures_are_those_of_the_states_that_predict_each_token(folder: Path) -> None:
+    """Whatever the packing, over all samples, those without credit and without tokens included."""
+    learners = [
+        tiny_learner(folder, shaping=VERL, tokens_per_batch=budget) for budget in (4096, 40)
+    ]
+    groups = random_groups(learners[0], REWARDS)
+    rollouts = groups[0].rollouts
+    silent = dataclasses.replace(rollouts[0].completion, token_ids=(), logprobs_T=(), versions_T=())
+    nothing = dataclasses.replace(rollouts[0], completion=silent)
+    groups[0] = dataclasses.replace(groups[0], rollouts=(nothing, *rollouts[1:]))
+    samples = group_mean(groups)
+    said = dynamics_of(tiny_learner(folder), [s for s in samples if s.completion_ids])
+    assert len(said) == len(samples) - 1
+    assert max(measure.velocity for measure in said) > 0
+    for learner in learners:
+        metrics = learner.step(groups)
+        for k, name in enumerate(("mean", "velocity", "acceleration")):
+            mean = sum(measure[k] for measure in said) / len(samples)
+            assert metrics[f"effective_rank/{name}"] == pytest.approx(mean, abs=1e-4)
+
+
+def test_a_shaped_step_trains_with_the_raised_advantages(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the learner does must be what it does on samples that were raised beforehand."""
     shaped = tiny_learner(folder, shaping={**VERL, "debias": False}, optim=SGD_LIKE)
-    plain = tiny_learner(folder, optim=SGD_LIKE)
     groups = random_groups(shaped, REWARDS)
-    verl, samples = Verl(stride=3, debias=False), plain._algorithm.credit(groups)
-    with torch.no_grad():
-        for batch in batches(samples, budget=64):
-            verl.observe(batch, plain._policy.hidden(batch))
-    raised = verl.shape(samples).samples
+    samples = group_mean(groups)
+    verl = Verl(stride=3, debias=False)
+    raised = verl.apply(samples, dynamics_of(tiny_learner(folder), samples)).samples
     assert raised != samples
-    plain._algorithm = dataclasses.replace(plain._algorithm, credit=lambda _: raised)
+    monkeypatch.setitem(CREDIT, "raised", lambda _: raised)
+    plain = tiny_learner(folder, credit="raised", optim=SGD_LIKE)
     metrics = shaped.step(groups)
     plain.step(groups)
     assert_same(weights(shaped), weights(plain), atol=1e-11, rtol=1e-4)
