@@ -142,6 +142,9 @@ def _present(values_T: Tensor, sampled: SampledTokens) -> Tensor:
 
 def algorithm(**choices: Unpack[Choices]) -> Algorithm:
     """The functions behind the choices. UserError for a name that is in no table."""
+    unknown = sorted(choices.keys() - Choices.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"an algorithm has no part {unknown[0]!r}")
     kl = parameters_of(choices.get("kl") or {})
     in_loss = kl.pop("where", "loss") == "loss"
     if not in_loss:

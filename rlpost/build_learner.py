@@ -12,6 +12,7 @@ from rlpost.lora import LoraSettings, add_lora
 from rlpost.optim import OptimSettings
 
 if TYPE_CHECKING:
+    from rlpost.data_parallel import Ranks
     from rlpost.learner import TorchLearner
     from rlpost.models import Dtype
 
@@ -29,6 +30,7 @@ def build_learner(
     minibatches: int = 1,
     uplift_every: int = 0,
     score_scale: float | None = None,
+    ranks: Ranks | None = None,
     **choices: Unpack[Choices],
 ) -> TorchLearner:
     """A learner at version 0: the base model with adapters that do not change it yet.
@@ -69,4 +71,5 @@ def build_learner(
         epochs=epochs,
         minibatches=minibatches,
         uplift_every=uplift_every,
+        ranks=ranks,
     )
