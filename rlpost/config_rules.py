@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rlpost.config_rules_algorithm import ALGORITHM_RULES
-from rlpost.config_task import PgRankTask, RecommendTask, RerankTask
+from rlpost.config_task import ChoosingTask, PgRankTask, RecommendTask, RerankTask
 
 if TYPE_CHECKING:
     from rlpost.config import RunConfig
@@ -53,7 +53,7 @@ def encoders_do_not_write(cfg: RunConfig) -> str | None:
 
 def passages_fit_prompt(cfg: RunConfig) -> str | None:
     task = cfg.task
-    if not isinstance(task, RerankTask | PgRankTask):
+    if not isinstance(task, RerankTask | PgRankTask | ChoosingTask):
         return None
     passages = task.candidates * task.passage_tokens + task.query_tokens
     if passages <= cfg.longest_prompt:

@@ -29,6 +29,36 @@ class RerankTask(Section):
     """Reward = (1 - w) * nDCG + w * (the answer is one complete, well-formed ranking)."""
 
 
+class ChoosingTask(Section):
+    """A task whose answer is one of the passages shown, after reasoning."""
+
+    candidates: int = Field(default=5, ge=2, le=20)
+    """Passages in one prompt: the first stage's best relevant one and irrelevant ones; and
+    first-stage candidates that are reranked, by as many questions as the method takes, to
+    measure."""
+    passage_tokens: int = Field(default=32, ge=4)
+    """A longer passage is cut, never the template."""
+    query_tokens: int = Field(default=32, ge=4)
+    """A longer query is cut."""
+
+
+class RankR1Task(ChoosingTask):
+    kind: Literal["rank_r1"]
+    """The policy reasons, then names the most relevant passage (Rank-R1, arXiv 2503.06034); the
+    reward is 1 for its label in the right format, else 0."""
+    version: Literal["0.1", "0.2"] = "0.1"
+    """Which release words the prompt."""
+
+
+class IRankerTask(ChoosingTask):
+    kind: Literal["iranker"]
+    """The policy reasons, then names the passage to eliminate (IRanker, arXiv 2506.21638); a prompt
+    shows two to all of the candidates."""
+    variant: Literal["paper", "released"] = "paper"
+    """Format terms of the reward: the tags, each once and in order; or the released code's, which
+    wants newlines too."""
+
+
 class PgRankTask(Section):
     kind: Literal["pg_rank"]
     """A bi-encoder orders the candidates of a query (Neural PG-RANK, arXiv 2310.04407); the engine
@@ -64,4 +94,6 @@ class RecommendTask(Section):
     released code of Rank-GRPO does."""
 
 
-Task = Annotated[RerankTask | PgRankTask | RecommendTask, Field(discriminator="kind")]
+Task = Annotated[
+    RerankTask | PgRankTask | RankR1Task | IRankerTask | RecommendTask, Field(discriminator="kind")
+]

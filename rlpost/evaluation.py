@@ -11,8 +11,8 @@ from rankers.significance import compare
 from rankers.trec import read_run, write_run
 from rankers.types import Run
 from rlpost.summary import Delta
-from rlpost.tasks.task import HeldOut
-from rlpost.types import Completion, Sampling
+from rlpost.tasks.task import Answer, HeldOut
+from rlpost.types import Sampling
 
 FOLDER = "eval"
 PROMPTS_PER_CALL = 64
@@ -23,11 +23,14 @@ def greedy(max_tokens: int) -> Sampling:
     return Sampling(temperature=0.0, max_tokens=max_tokens)
 
 
-def run_of(held_out: HeldOut, completions_P_1: Sequence[Sequence[Completion]]) -> Run:
-    """The rankings that one completion per prompt stands for."""
+def run_of(held_out: HeldOut, answer: Answer) -> Run:
+    """The rankings that the policy's answers stand for."""
+    if held_out.rerank is not None:
+        return held_out.rerank(answer)
+    completions_P = answer(held_out.prompts)
     return {
-        prompt.id: held_out.rank(prompt, completions[0])
-        for prompt, completions in zip(held_out.prompts, completions_P_1, strict=True)
+        prompt.id: held_out.rank(prompt, completion)
+        for prompt, completion in zip(held_out.prompts, completions_P, strict=True)
     }
 
 

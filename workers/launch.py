@@ -32,6 +32,7 @@ from rlpost.reward_shaping import TRANSFORMS, shaped
 from rlpost.rundir import CONFIG, RunDir, check_run
 from rlpost.summary import Summary
 from rlpost.tasks.task import HeldOut
+from rlpost.types import Completion, Prompt
 from rlpost.warm import warmed_model
 from workers.compose import run_spec
 from workers.driver import Driver, open_run
@@ -161,13 +162,17 @@ def train(
 def measured(run: Launch, driver: Driver, held_out: HeldOut, name: str) -> Run:
     """Rank the held-out queries with the current policy, save the run, say how good it is."""
     run.phase(f"measuring {len(held_out.prompts)} held-out queries {name} RL")
-    completions_P_1 = driver.evaluate(
-        held_out.prompts,
-        seeds_P_G=[[0]] * len(held_out.prompts),
-        sampling=greedy(run.cfg.rollout.max_new_tokens),
-        prompts_per_call=PROMPTS_PER_CALL,
-    )
-    ranking = run_of(held_out, completions_P_1)
+
+    def answer(prompts: Sequence[Prompt]) -> list[Completion]:
+        completions_P_1 = driver.evaluate(
+            prompts,
+            seeds_P_G=[[0]] * len(prompts),
+            sampling=greedy(run.cfg.rollout.max_new_tokens),
+            prompts_per_call=PROMPTS_PER_CALL,
+        )
+        return [completion for (completion,) in completions_P_1]
+
+    ranking = run_of(held_out, answer)
     save_run(run.run_dir.path, name, ranking)
     means = measure(ranking, held_out, run.cfg.evaluation.measures).mean
     run.display.note(f"{name} RL: " + ", ".join(f"{m} {v:.4f}" for m, v in means.items()))

@@ -106,10 +106,16 @@ class Writer(PromptWriter):
 
     def question(self, shown: Candidates) -> tuple[Message, ...]:
         """The chat turns that show ``shown``."""
-        query = self._cut(self.collection.queries[shown.query_id], self._shape.query_tokens)
-        return self._messages(query, [self._passage(doc_id) for doc_id in shown.doc_ids])
+        return self._messages(
+            self.query(shown.query_id), [self.passage(doc_id) for doc_id in shown.doc_ids]
+        )
 
-    def _passage(self, doc_id: str) -> str:
+    def query(self, query_id: str) -> str:
+        """The text of a query as it is shown."""
+        return self._cut(self.collection.queries[query_id], self._shape.query_tokens)
+
+    def passage(self, doc_id: str) -> str:
+        """The text of a document as it is shown."""
         return self._cut(self.collection.corpus[doc_id].content, self._shape.passage_tokens)
 
     def _cut(self, text: str, max_tokens: int) -> str:

@@ -16,6 +16,13 @@ Rank = Callable[[Prompt, Completion], list[ScoredDoc]]
 """The ranking that an answer stands for: one entry of a run."""
 
 
+Answer = Callable[[Sequence[Prompt]], Sequence[Completion]]
+"""The current policy's greedy answers, one per prompt, in order."""
+
+Rerank = Callable[[Answer], Run]
+"""Ranks all held-out queries with as many answers as the method asks for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
     """The queries a run is measured on, before and after training."""
@@ -23,11 +30,14 @@ class HeldOut:
     prompts: Sequence[Prompt]
     """At most one for each query; its ``id`` is the query's."""
     rank: Rank
+    """What one answer per prompt stands for."""
     qrels: Qrels
     """Judgements of exactly the chosen queries, those without a prompt included (they score 0)."""
     baselines: Mapping[str, Run]
     """Other rankings of the same queries to compare with, such as the first stage's."""
     name: str
+    rerank: Rerank | None = None
+    """In place of ``rank`` where a ranking takes more than one answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

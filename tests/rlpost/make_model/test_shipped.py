@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rankers.choices import rank_r1_reward
 from rankers.parsing import parse_permutation
 from rankers.prompts import listwise_messages
 from rlpost.engines.hf import HfEngine
@@ -67,6 +68,14 @@ def test_every_label_is_one_token() -> None:
         tokenizer.convert_ids_to_tokens(tokenizer(" > ".join(labels))["input_ids"])
         == [piece for label in labels for piece in (label, ">")][:-1]
     )
+
+
+def test_it_can_write_the_tags_of_reasoning() -> None:
+    tokenizer = load_tokenizer(shipped_model())
+    text = "<think> [2] > [1] </think>\n<answer> [2] </answer>"
+    decoded = tokenizer.decode(tokenizer(text)["input_ids"])
+    assert rank_r1_reward(decoded, 2) == 1.0
+    assert "x < items" in tokenizer.decode(tokenizer("x < items > y")["input_ids"])
 
 
 def test_it_finds_the_passage_that_shares_words() -> None:
