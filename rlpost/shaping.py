@@ -127,12 +127,12 @@ class Verl:
 
     def observe(self, batch: TokenBatch, hidden_T_D: Tensor) -> None:
         """Measure the responses of a batch. TrainingError on a non-finite hidden state."""
+        if not hidden_T_D.isfinite().all():
+            raise TrainingError(
+                "the policy's hidden states are not finite; the weights are unchanged"
+            )
         responses = torch.split(hidden_T_D, batch.sampled.lengths_S.tolist())
         for index, response_T_D in zip(batch.indices, responses, strict=True):
-            if not response_T_D.isfinite().all():
-                raise TrainingError(
-                    "the policy's hidden states are not finite; the weights are unchanged"
-                )
             self._seen[index] = response_dynamics(
                 response_T_D, stride=self._stride, window=self._window
             )
