@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from tokenizers.decoders import DecodeStream
-
 from rlpost.types import Segment
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 LINE = re.compile(r"(.+?)\s*\(\s*(\d{4})\s*\)")
+UNFINISHED = "\ufffd"
+"""What decoding shows for bytes that are no character, or not yet."""
 MARKS = " \t*_\"'`"
 """What may stand around a title, in Markdown or quotes."""
 DECORATION = re.compile(rf"\s*(?:[-*\u2022]\s+|\(?\d{{1,3}}[.)]\s+)?[{MARKS}]*")
@@ -63,12 +63,22 @@ def read_title(line: str) -> Title | None:
 
 
 def pieces(token_ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:
-    """The text that each token adds; joined, the decoded text.
+    """The text that each token adds to the ones before it; special tokens add none.
 
     A token that ends inside a character adds nothing: the token that completes it adds it all.
     """
-    stream = DecodeStream(skip_special_tokens=True)
-    return [stream.step(tokenizer, token) or "" for token in token_ids]
+    found: list[str] = []
+    # What a token adds depends on its neighbour (spaces, bytes of a character): decode from the
+    # token before, not from the start. Bytes that are no text never raise, unlike in DecodeStream.
+    start = read = 0
+    for end in range(1, len(token_ids) + 1):
+        before = tokenizer.decode(token_ids[start:read])
+        after = tokenizer.decode(token_ids[start:end])
+        whole = len(after) > len(before) and not after.endswith(UNFINISHED)
+        found.append(after[len(before) :] if whole else "")
+        if whole:
+            start, read = read, end
+    return found
 
 
 def read_list(pieces_T: Sequence[str], *, ended: bool, length: int) -> TitleList:

@@ -52,6 +52,13 @@ def test_pieces_join_to_the_decoded_text_and_wait_for_whole_characters(tiny_mode
     assert pieces_T[1:4] == ["m", "", "\u00e9"]
 
 
+def test_bytes_that_are_no_text_do_not_hide_the_end_of_a_line(tiny_model) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    broken = tokenizer("\u65e5")["input_ids"][:1]
+    token_ids = [*broken, *tokenizer("a\nb")["input_ids"], *broken]
+    assert pieces(token_ids, tokenizer.backend_tokenizer) == ["", "\ufffda", "\n", "b", ""]
+
+
 @pytest.mark.parametrize("model", ["bytes", "tiny-ranker"])
 def test_every_token_counts_for_the_title_it_writes(model, tiny_model) -> None:
     tokenizer = load_tokenizer(tiny_model if model == "bytes" else model)
