@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rankers.budget import Budget
 from rankers.ports import ChatEmbedder
 from rankers.prompts import Message
 
@@ -28,6 +29,11 @@ class CachedEmbedder:
     """Of the vectors: 1 GiB holds 700 thousand of 384 dimensions."""
     _kept: OrderedDict[bytes, NDArray[np.float32]] = field(default_factory=OrderedDict)
     _bytes: int = 0
+
+    @property
+    def budget(self) -> Budget | None:
+        """See ``ChatEmbedder.budget``."""
+        return self.embedder.budget
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See ``Embedder.embed``; texts that repeat within the batch are encoded once too."""

@@ -50,18 +50,21 @@ class CosineJudge:
 class ListwiseQueryJudge:
     """E2Rank (arXiv 2510.22733): the query's embedding is that of a listwise prompt.
 
-    All passages are scored; the first ``feedback`` of them are in the prompt.
+    All passages are scored; the first ``feedback`` of them are in the prompt, cut to what the
+    embedder can read.
     """
 
     embedder: ChatEmbedder
     feedback: int = 20
     instruction: str = E2RANK_INSTRUCTION
     budget: Budget | None = None
+    """Default: the embedder's own."""
 
     def __call__(self, questions: Sequence[Question]) -> list[Reply[Scores]]:
         ask = partial(e2rank_messages, instruction=self.instruction)
+        budget = self.budget or self.embedder.budget
         prompts = [
-            fitted(self.budget, ask, question.query, question.passages[: self.feedback])
+            fitted(budget, ask, question.query, question.passages[: self.feedback])
             for question in questions
         ]
         queries = self.embedder.embed_chats([prompt.chat for prompt in prompts])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from rankers.budget import Budget
 from rankers.errors import BackendError
 from rankers.prompts import Message
 
@@ -90,7 +91,14 @@ class Embedder(Protocol):
 class ChatEmbedder(Embedder, Protocol):
     """An embedder that also reads chats: E2Rank's query side is a whole listwise prompt."""
 
-    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]: ...
+    @property
+    def budget(self) -> Budget | None:
+        """What a chat must fit into; None where there is no limit."""
+        ...
+
+    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
+        """Raises BackendError on a chat beyond the budget: cutting it would lose its query."""
+        ...
 
 
 class CrossScorer(Protocol):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankers.backends.rendering import Renderer
+from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
 from rankers.prompts import Message
 
@@ -58,8 +59,14 @@ class LastTokenEmbedder:
 
     @property
     def chat_tokenizer(self) -> Renderer:
-        """The model's tokenizer and template, for a budget."""
+        """The model's tokenizer and template."""
         return self._renderer
+
+    @property
+    def budget(self) -> Budget | None:
+        """See ``ChatEmbedder.budget``."""
+        limit = self._renderer.context
+        return Budget(tokenizer=self._renderer, max_prompt_tokens=limit) if limit else None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See ``Embedder.embed``."""
@@ -68,7 +75,7 @@ class LastTokenEmbedder:
         return self._embedded([self._ids(text)[:room] + self._end for text in texts])
 
     def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
-        """See ``ChatEmbedder.embed_chats``. Raises BackendError on a chat that does not fit."""
+        """See ``ChatEmbedder.embed_chats``."""
         rows: list[list[int]] = []
         for prompt in self._renderer.prompts(chats, room=0):
             if isinstance(prompt, BackendError):

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rankers.errors import DataError, backend_boundary
+from rankers.budget import Budget
+from rankers.errors import BackendError, DataError, backend_boundary
 from rankers.prompts import Message
 
 if TYPE_CHECKING:
@@ -42,15 +43,12 @@ class SentenceEmbedder:
         self._batch_size = batch_size
 
     @property
-    def chat_tokenizer(self) -> PlainChats:
-        """The model's tokenizer, for a budget."""
-        return PlainChats(self._model.tokenizer)
-
-    @property
-    def max_tokens(self) -> int | None:
-        """Tokens, control tokens included, after which a text is cut."""
-        limit: int | None = self._model.max_seq_length
-        return limit
+    def budget(self) -> Budget | None:
+        """See ``ChatEmbedder.budget``."""
+        limit = self._model.max_seq_length
+        if limit is None:
+            return None
+        return Budget(tokenizer=PlainChats(self._model.tokenizer), max_prompt_tokens=limit)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See ``Embedder.embed``."""
@@ -70,6 +68,13 @@ class SentenceEmbedder:
 
     def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
         """See ``ChatEmbedder.embed_chats``: the turns' texts, one after the other."""
+        budget = self.budget
+        longest = max(map(budget.size, chats)) if budget else 0
+        if budget and longest > budget.max_prompt_tokens:
+            raise BackendError(
+                f"a chat of {longest} tokens exceeds the model's {budget.max_prompt_tokens}: show "
+                "fewer or shorter passages"
+            )
         return self.embed([_plain(chat) for chat in chats])
 
 

@@ -54,7 +54,7 @@ def e2rank_reranker(
 
     Each further pass writes the prompt from the order of the pass before. ``cosine_first`` has the
     plain query (after ``query_prompt``) order the candidates for the first prompt. With a
-    ``CachedEmbedder``, passages met before cost nothing.
+    ``CachedEmbedder``, passages met before cost nothing. ``budget`` is the embedder's by default.
     """
     if feedback < 1:
         raise ValueError(f"feedback must be >= 1, got {feedback}")

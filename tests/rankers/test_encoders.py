@@ -30,6 +30,7 @@ class Plane:
     embedded: list[str] = field(default_factory=list)
     chats: list[str] = field(default_factory=list)
     calls: int = 0
+    budget: None = None
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         self.calls += 1

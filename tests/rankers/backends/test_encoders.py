@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rankers import (
-    Budget,
+    BackendError,
     DataError,
     Passage,
     Query,
@@ -97,19 +97,24 @@ def test_e2rank_on_a_real_encoder_is_a_cosine_with_the_prompts_embedding(
     folders: dict[str, Path], kind: str
 ) -> None:
     embedder: Any = {"bi": SentenceEmbedder, "causal": LastTokenEmbedder}[kind](folders[kind])
-    ranking = e2rank_reranker(embedder, feedback=2).rank(QUERY, PASSAGES)
-    prompt = unit(embedder.embed_chats([e2rank_messages(QUERY.text, TEXTS[:2])])[0])
+    ranking = e2rank_reranker(embedder, feedback=2, instruction="rank").rank(QUERY, PASSAGES)
+    chat = e2rank_messages(QUERY.text, TEXTS[:2], instruction="rank")
+    prompt = unit(embedder.embed_chats([chat])[0])
     expected = unit(embedder.embed(TEXTS)) @ prompt
     assert ranking.scores == pytest.approx(sorted(expected.tolist(), reverse=True), abs=1e-5)
 
 
-def test_a_budget_keeps_the_query_of_a_listwise_prompt(folders: dict[str, Path]) -> None:
-    embedder = LastTokenEmbedder(folders["causal"], max_tokens=400)
-    budget = Budget(tokenizer=embedder.chat_tokenizer, max_prompt_tokens=400)
-    long = [Passage(id=str(i), text="the cat sleeps " * 40) for i in range(3)]
-    ranking = e2rank_reranker(embedder, budget=budget).rank(QUERY, long)
-    assert ranking.trace.truncated == 3
-    assert not ranking.trace.degraded
+@pytest.mark.parametrize("kind", ["bi", "causal"])
+def test_a_long_listwise_prompt_loses_passages_never_its_query(
+    folders: dict[str, Path], kind: str
+) -> None:
+    build: Any = {"bi": SentenceEmbedder, "causal": LastTokenEmbedder}[kind]
+    embedder = build(folders[kind], max_tokens={"bi": 56, "causal": 400}[kind])
+    long = [Passage(id=str(i), text="the cat sleeps " * 40) for i in range(2)]
+    ranking = e2rank_reranker(embedder, instruction="rank").rank(QUERY, long)
+    assert ranking.trace.truncated == 2
+    with pytest.raises(BackendError, match="exceed"):
+        embedder.embed_chats([e2rank_messages(QUERY.text, [passage.text for passage in long])])
 
 
 @pytest.mark.parametrize("kind", [SentenceEmbedder, SentenceCrossScorer])
