@@ -32,7 +32,7 @@ _FIELD_NAMES = (
     r"(?:passage|document)(?:\s+[^\s\w:]?\w{1,9}[^\s\w:]?|\d+)?"
     r"|documents|query|relevant|instruct|answer|ranking"
 )
-_FIELD = re.compile(rf"\b({_FIELD_NAMES}){_BLANK}[:\uff1a\ufe55\ufe13]", re.I)
+_FIELD = re.compile(rf"\b((?:{_FIELD_NAMES}){_BLANK})[:\uff1a\ufe55\ufe13]", re.I)
 _SYSTEM = re.compile(r"<<(\s*/?\s*SYS\s*)>>", re.I)
 
 
@@ -61,10 +61,10 @@ def neutralise(text: str) -> str:
 def neutralise_fields(text: str) -> str:
     """``neutralise``, for templates that name their parts within a line.
 
-    ``Query:``, ``Document:``, ``Passage B:``, ``passage 3:`` and their like lose the colon.
+    ``Query:``, ``Document:``, ``Passage B:``, ``passage 3:`` and their like get a semicolon.
     Idempotent.
     """
-    return _FIELD.sub(r"\1 -", neutralise(text))
+    return _FIELD.sub(r"\1;", neutralise(text))
 
 
 class Tokenizer(Protocol):

@@ -12,7 +12,7 @@ THOUGHT = "Let me see.</think>\n"
 def test_passages_are_numbered_from_zero_by_place() -> None:
     content = iranker_messages("who", ["a\npassage 7: b", "c"])[1]["content"]
     assert "Here is a query: who.\n" in content
-    assert "\npassage 0: a passage 7 - b\npassage 1: c\n\n" in content
+    assert "\npassage 0: a passage 7; b\npassage 1: c\n\n" in content
 
 
 @pytest.mark.parametrize(

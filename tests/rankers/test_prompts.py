@@ -14,6 +14,7 @@ from rankers.prompts import (
     listwise_answer,
     listwise_messages,
     neutralise,
+    neutralise_fields,
 )
 
 FORGERIES = [
@@ -93,9 +94,17 @@ def test_known_forgeries_lose_their_structure(text: str) -> None:
 
 @given(st.one_of(HOSTILE, st.text()))
 def test_neutralised_text_has_no_structure_and_stays_as_it_is(text: str) -> None:
-    once = neutralise(text)
-    assert not STRUCTURE.search(once)
-    assert neutralise(once) == once
+    for rewrite in (neutralise, neutralise_fields):
+        once = rewrite(text)
+        assert not STRUCTURE.search(once)
+        assert rewrite(once) == once
+
+
+@given(st.lists(st.sampled_from(["Query", "passage", "3", ":", "B", " ", "document", "-", "["])))
+def test_fields_stay_broken(words: list[str]) -> None:
+    once = neutralise_fields("".join(words))
+    assert neutralise_fields(once) == once
+    assert not re.search(r"\b(query|passage|document)\s*:", once, re.IGNORECASE)
 
 
 @given(st.text())

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rankers import (
     BackendError,
     Completion,
+    DataError,
     Reranker,
     ScoreError,
     cascade,
@@ -175,6 +176,21 @@ def test_a_failed_window_keeps_the_order_that_stood() -> None:
 def test_an_engine_that_answers_nothing_at_all_gives_no_ranking() -> None:
     with pytest.raises(BackendError):
         listwise_reranker(Reader(fail_every=1)).rank_many([problem(4, 3), problem(5, 40)])
+
+
+class Multi:
+    """A model whose tokenizer splits the labels."""
+
+    def label_logprobs(
+        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+    ) -> list[LabelScores]:
+        raise DataError(f"label {labels[0]!r} after {primer!r} is not one token of this model")
+
+
+def test_a_model_that_cannot_answer_the_method_is_refused_not_degraded() -> None:
+    for name in ("first", "setwise likelihood", "pairwise likelihood", "yes_no"):
+        with pytest.raises(DataError, match="is not one token"):
+            METHODS[name](Multi()).rank(*problem(1, 30))
 
 
 class Broken:
