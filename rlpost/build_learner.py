@@ -29,6 +29,7 @@ def build_learner(
     epochs: int = 1,
     minibatches: int = 1,
     uplift_every: int = 0,
+    diagnostics_every: int = 0,
     score_scale: float | None = None,
     ranks: Ranks | None = None,
     **choices: Unpack[Choices],
@@ -71,5 +72,6 @@ def build_learner(
         epochs=epochs,
         minibatches=minibatches,
         uplift_every=uplift_every,
+        diagnostics_every=diagnostics_every,
         ranks=ranks,
     )

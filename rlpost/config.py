@@ -105,6 +105,9 @@ class LearnerConfig(Section):
     uplift_every: int = Field(default=0, ge=0)
     """Every so many steps, two more forward passes record whose probability the step raised, by
     likelihood rank among siblings; 0 is never."""
+    diagnostics_every: int = Field(default=0, ge=0)
+    """Every so many steps the weights are compared with those before RL: how many changed, where,
+    in which rank; 0 is never."""
     gpus: float = Field(default=0, ge=0)
     """GPUs that Ray reserves for the learner."""
 

@@ -26,6 +26,7 @@ from rlpost.reward_shaping import shaping_metrics
 from rlpost.token_stats import TokenStats
 from rlpost.training_state import load_state, save_state
 from rlpost.types import Group, PolicyRef, Sample
+from rlpost.update_diagnostics import UpdateDiagnostics
 from rlpost.uplift import uplift
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class TorchLearner:
         epochs: int = 1,
         minibatches: int = 1,
         uplift_every: int = 0,
+        diagnostics_every: int = 0,
         ranks: Ranks | None = None,
     ) -> None:
         """``model`` has adapters on it; ``policy`` computes with it, by default as a causal
@@ -58,8 +60,9 @@ class TorchLearner:
 
         Each step makes ``epochs * minibatches`` optimizer steps: the step's samples are cut into
         ``minibatches`` equal parts and gone over ``epochs`` times. Every ``uplift_every`` steps two
-        more passes record whose probability the step raised; 0 is never. With ``ranks``, each of
-        which is a learner with the same weights that is given the same groups, they share the work.
+        more passes record whose probability the step raised, and every ``diagnostics_every`` steps
+        the weights are compared with the base; 0 is never. With ``ranks``, each of which is a
+        learner with the same weights that is given the same groups, they share the work.
         """
         self._model = model
         self._policy = policy or PackedPolicy(cast(CausalLM, model.get_base_model()))
@@ -68,6 +71,8 @@ class TorchLearner:
         self._temperature = temperature
         self._epochs = epochs
         self._uplift_every = uplift_every
+        self._diagnostics_every = diagnostics_every
+        self._diagnostics = UpdateDiagnostics(model) if diagnostics_every else None
         self._ranks = ranks or Alone()
         self._prepare = Preparation(
             policy=self._policy,
@@ -113,6 +118,7 @@ class TorchLearner:
             **shaping_metrics(ordered, self._algorithm.transforms),
             **metrics,
             **self._raised(watched, before_P_G),
+            **self._changed(),
             **fold(reports),
             "tokens/step": float(sum(num_tokens(sample) for sample in samples)),
             "tokens/completion": float(sum(len(sample.completion_ids) for sample in samples)),
@@ -129,6 +135,11 @@ class TorchLearner:
             return {}
         after_P_G = self._prepare.logprobs(groups)
         return uplift(before_P_G, after_P_G, [group.rewards_G for group in groups]).metrics()
+
+    def _changed(self) -> dict[str, float]:
+        if self._diagnostics is None or self._version % self._diagnostics_every:
+            return {}
+        return self._diagnostics.measure()
 
     def _update(self, part: Part) -> dict[str, float]:
         """One optimizer step on a part of the step's samples.
@@ -225,3 +236,5 @@ class TorchLearner:
         )
         self._algorithm.restore(memory)
         self._version, self._updates = counters["version"], counters["updates"]
+        if self._diagnostics is not None:
+            self._diagnostics.begin_window()

@@ -123,6 +123,34 @@ METRICS: dict[str, Metric] = {
     "completion/clipped_ratio": Metric(mean, "share of completions cut at rollout.max_new_tokens"),
     "tokens/step": Metric(sum, "prompt and completion tokens trained on"),
     "tokens/completion": Metric(sum, "completion tokens trained on"),
+    "update/unchanged_fp32": Metric(
+        last, "share of the adapted weights, base plus adapter, that equal the base in float32"
+    ),
+    "update/unchanged_bf16": Metric(
+        last, "the same after rounding both to bfloat16, as in a published checkpoint"
+    ),
+    "update/unchanged_1e-5": Metric(
+        last, "share whose difference in bfloat16 is at most 1e-5 (arXiv 2505.11711)"
+    ),
+    "update/adapter_unchanged_fp32": Metric(
+        last, "share of the adapter matrices' own entries that equal those at the start"
+    ),
+    "update/adapter_unchanged_bf16": Metric(last, "the same after rounding both to bfloat16"),
+    "update/relative_norm": Metric(
+        last, "Frobenius norm of the change of all adapted weights, as a share of the base's"
+    ),
+    "update/rank": Metric(last, "numerical rank of a matrix's change, mean over matrices"),
+    "update/rank_share": Metric(last, "that rank as a share of the largest possible"),
+    "update/overlap_fp32": Metric(
+        last,
+        "share of the weights changed since the last measurement that had changed in the window "
+        "before too, in float32",
+    ),
+    "update/overlap_bf16": Metric(last, "the same in bfloat16"),
+    "update/overlap_chance_fp32": Metric(
+        last, "that share if each window's changes were anywhere in their matrix, in float32"
+    ),
+    "update/overlap_chance_bf16": Metric(last, "the same in bfloat16"),
     "staleness/mean": Metric(
         mean, "mean age of the step's groups in policy versions when trained on"
     ),

@@ -132,6 +132,7 @@ def learner_factory(cfg: RunConfig, model_path: str) -> Callable[[], Learner]:
         temperature=cfg.rollout.temperature,
         epochs=cfg.learner.epochs,
         minibatches=cfg.learner.minibatches,
+        diagnostics_every=cfg.learner.diagnostics_every,
         uplift_every=cfg.learner.uplift_every,
         score_scale=_score_scale(cfg),
         **choices(cfg),
