@@ -1,16 +1,20 @@
 """Reading a list of titles: ranks, spans of tokens, and everything that must not shift them."""
 
+import json
+
 import pytest
 
 from rlpost.models import load_tokenizer
 from rlpost.tasks.title_list import Title, pieces, read_list, read_title
 from rlpost.types import Segment
+from tests.paths import SHARED
 
 TITLES = (
     Title("Am\u00e9lie", 2001),
     Title("WALL\u00b7E", 2008),
     Title("\u5343\u3068\u5343\u5c0b\u306e\u795e\u96a0\u3057", 2001),
 )
+CATALOGUE = SHARED / "data" / "rankgrpo_catalog" / "catalog.jsonl"
 END = Segment(1, None, 1)
 
 
@@ -40,6 +44,16 @@ def test_spellings_of_a_title_are_one_key_and_years_are_not() -> None:
     assert Title("AM\u00c9LIE !", 2001).key == Title("amelie", 2001).key
     assert Title("Spider - Man", 2002).key == Title("Spider-Man", 2002).key
     assert Title("Dune", 1984).key != Title("Dune", 2021).key
+
+
+@pytest.mark.skipif(not CATALOGUE.is_file(), reason="the catalogue is not here")
+def test_every_title_of_a_real_catalogue_is_read_back() -> None:
+    rows = [json.loads(line) for line in CATALOGUE.read_text("utf-8").splitlines()]
+    titles = [Title(row["title"], row["year"]) for row in rows]
+    read = [read_title(str(title)) for title in titles]
+    lost = [str(t) for t, r in zip(titles, read, strict=True) if r is None or r.key != t.key]
+    assert lost == ["The Wall (201)"]
+    assert len(titles) - len({title.key for title in titles}) == 24  # such as Ben Hur, Ben-Hur
 
 
 def test_pieces_join_to_the_decoded_text_and_wait_for_whole_characters(tiny_model) -> None:
