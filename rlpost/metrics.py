@@ -174,6 +174,9 @@ FAMILIES: dict[str, Metric] = {
         sum, "good completions of a likelihood rank that the step made more likely"
     ),
     "uplift/counted/": Metric(sum, "good completions of a likelihood rank, 1 the likeliest"),
+    "staleness/share/": Metric(
+        mean, "share of the step's completion tokens that were sampled this many versions ago"
+    ),
     "eval/": Metric(last, "held-out measure during training, named as in ir_measures"),
 }
 """Prefix -> what every name under it is; the rest of the name is chosen by a task or a config."""

@@ -139,7 +139,7 @@ class Group:
     @property
     def version(self) -> int:
         """Oldest policy version of any token in the group: what staleness is measured from."""
-        return min(min(r.completion.versions_T, default=0) for r in self.rollouts)
+        return min((v for r in self.rollouts for v in r.completion.versions_T), default=0)
 
     @property
     def rewards_G(self) -> tuple[float, ...]:

@@ -11,7 +11,8 @@ from rlpost.buffer_state import BufferStats, Counts
 from rlpost.errors import TrainingError, boundary
 from rlpost.parcel import Dropped, Lease, unpack
 from rlpost.ports import Learner
-from rlpost.types import Group, PolicyRef
+from rlpost.staleness import staleness_metrics
+from rlpost.types import PolicyRef
 from workers.queue import QueueClient
 from workers.spec import CanarySpec
 
@@ -96,7 +97,11 @@ class LearnerWorker:
         stepped = time.time()
         return StepReport(
             lease=lease,
-            metrics={**metrics, **_staleness(groups, version), **_queue(lease, stats.counts)},
+            metrics={
+                **metrics,
+                **staleness_metrics(groups, version),
+                **_queue(lease, stats.counts),
+            },
             published=self._publish(),
             marks=(start, stepped, time.time()),
         )
@@ -110,8 +115,3 @@ def _queue(lease: Lease, counts: Counts) -> dict[str, float]:
         "queue/stale_tokens_mean": counts.tokens_stale / max(1, counts.stale),
         "queue/trained_tokens_mean": counts.tokens_trained / max(1, counts.trained),
     }
-
-
-def _staleness(groups: Sequence[Group], version: int) -> dict[str, float]:
-    lags = [version - group.version for group in groups]
-    return {"staleness/mean": sum(lags) / len(lags), "staleness/max": float(max(lags))}
