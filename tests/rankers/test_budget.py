@@ -127,6 +127,6 @@ def test_every_method_cuts_passages_counts_them_and_keeps_its_template(name: str
 def test_a_full_ranking_that_does_not_fit_is_refused_whatever_the_mode() -> None:
     passages = [Passage(id=str(i), text="worth 1 " + "and so on " * 9) for i in range(100)]
     with pytest.raises(DataError, match="100 passages of 8 tokens"):
-        METHODS["full ranking"](Reader(), budget=budget(2000)).rank(
+        METHODS["full ranking"](Reader(), budget=budget(1500)).rank(
             Query(id="q", text="which"), passages
         )
