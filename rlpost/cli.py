@@ -1,4 +1,4 @@
-"""The command line: `rlpost train | check | evaluate | report | make-model`.
+"""The command line: `rlpost train | check | evaluate | rerank | report | make-model`.
 
 The composition root: the only module that may import ``workers``, and only inside a command, so
 that ``rlpost --help`` and ``rlpost check`` stay fast.
@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from rlpost.cli_data import data_app
+from rlpost.cli_rerank import rerank
 from rlpost.errors import RlpostError, UserError
 
 app = typer.Typer(
@@ -22,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(data_app)
 
 OverridesArg = Annotated[
     list[str] | None, typer.Argument(help="Overrides, e.g. seed=1 rollout.group_size=16")
@@ -113,6 +117,9 @@ def evaluate(
         scoreboard.write_markdown(board, markdown)
 
 
+app.command()(rerank)
+
+
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="Run directory, finished or not")],
@@ -146,13 +153,13 @@ def main() -> None:
 
     2: bad input. 1: the run failed. 130: interrupted (resumable).
     """
-    from rankers.errors import DataError, EngineError
+    from rankers.errors import DataError, EngineError, RankerError
 
     try:
         app()
     except (UserError, DataError, EngineError) as error:
         _stop(str(error), code=2)
-    except RlpostError as error:
+    except (RlpostError, RankerError) as error:
         _stop(f"{type(error).__name__}: {error}", code=1)
 
 

@@ -50,7 +50,7 @@ class HfBackend:
         self._pad: int = (
             tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         )
-        self._greedy = GenerationConfig(  # type: ignore[no-untyped-call]
+        self._model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
             do_sample=False,
             eos_token_id=sorted(self._renderer.stop),
             pad_token_id=self._pad,
@@ -59,6 +59,11 @@ class HfBackend:
             else None,
         )
         self._max_batch_tokens = max_batch_tokens
+
+    @property
+    def chat_tokenizer(self) -> Renderer:
+        """The model's tokenizer and template, for a budget."""
+        return self._renderer
 
     def complete(
         self, chats: Sequence[Sequence[Message]], *, max_tokens: int
@@ -121,7 +126,6 @@ class HfBackend:
         output = self._model.generate(
             ids,
             attention_mask=mask,
-            generation_config=self._greedy,
             max_new_tokens=max_tokens,
         )
         echoed = 1 if self._renderer.encoder_decoder else ids.shape[1]
@@ -155,7 +159,7 @@ class HfBackend:
         answer token; shorter answers are aligned with the end."""
         if self._renderer.encoder_decoder:
             ids, mask = self._padded(prompts)
-            start = self._greedy.decoder_start_token_id
+            start = self._model.config.decoder_start_token_id
             given, given_mask = self._padded([[start, *answer] for answer in answers])
             output = self._model(
                 ids,

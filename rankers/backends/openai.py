@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from rankers.errors import BackendError, DataError, EngineError
@@ -37,10 +37,11 @@ class OpenAiBackend:
         timeout_s: float = 120.0,
         retries: int = 4,
         vllm_server: bool = False,
+        chat_options: Mapping[str, object] | None = None,
     ) -> None:
         """``api_key`` defaults to the environment's OPENAI_API_KEY; ``timeout_s`` is for one
-        attempt. ``vllm_server`` says that the endpoint is one, which can open an answer and score
-        any label exactly.
+        attempt. ``vllm_server`` says that the endpoint is one, which can open an answer, score any
+        label exactly and pass ``chat_options`` to the chat template.
 
         Raises EngineError when the client is not installed, DataError for a limit below 1.
         """
@@ -54,6 +55,7 @@ class OpenAiBackend:
             "timeout_s": timeout_s,
             "retries": retries,
             "vllm_server": vllm_server,
+            "chat_options": chat_options,
         }
         try:
             from openai import AsyncOpenAI
@@ -68,6 +70,9 @@ class OpenAiBackend:
         self._base_url = base_url
         self._model = model
         self._vllm_server = vllm_server
+        self._extra: dict[str, object] = (
+            {"chat_template_kwargs": dict(chat_options)} if vllm_server and chat_options else {}
+        )
         self._slots = asyncio.Semaphore(concurrency)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = threading.Lock()
@@ -111,7 +116,7 @@ class OpenAiBackend:
             if primer:
                 chats = [[*chat, {"role": "assistant", "content": primer}] for chat in chats]
                 extra |= {"continue_final_message": True, "add_generation_prompt": False}
-            options["extra_body"] = extra
+            options["extra"] = extra
         elif primer:
             raise DataError(
                 f"{self._base_url} cannot open an answer with {primer!r}: use a vLLM server and "
@@ -178,11 +183,14 @@ class OpenAiBackend:
             bounded=bounded,
         )
 
-    async def _ask(self, chat: Sequence[Message], **options: Any) -> Any:
+    async def _ask(
+        self, chat: Sequence[Message], *, extra: Mapping[str, object] | None = None, **options: Any
+    ) -> Any:
         response: Any = await self._client.chat.completions.create(
             model=self._model,
             messages=list(chat),  # type: ignore[arg-type]
             temperature=0.0,
+            extra_body={**self._extra, **(extra or {})},
             **options,
         )
         if not response.choices:

@@ -79,6 +79,11 @@ class VllmBackend:
             if adapter is not None:
                 self._add(adapter)
 
+    @property
+    def chat_tokenizer(self) -> Renderer:
+        """The model's tokenizer and template, for a budget."""
+        return self._renderer
+
     def complete(
         self, chats: Sequence[Sequence[Message]], *, max_tokens: int
     ) -> list[Completion | BackendError]:

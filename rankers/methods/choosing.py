@@ -5,9 +5,10 @@ from functools import partial
 from typing import Literal
 
 from rankers import listwise, pairwise, setwise
-from rankers.budget import Budget
+from rankers.budget import Ask, Budget
 from rankers.choices import (
     SETWISE_LABELS,
+    duo_t5_messages,
     pairwise_messages,
     rank_r1_messages,
     read_letter,
@@ -22,6 +23,7 @@ from rankers.reranker import PlannedReranker, ScoreKind
 
 SetwiseSort = Literal["heapsort", "bubblesort"]
 PairwiseSort = Literal["all_pairs", "heapsort", "sliding"]
+PairwiseQuestion = Literal["prp", "duo_t5"]
 KeyedPlan = Callable[[int, str], Plan[Choice]]
 
 _LETTER_TOKENS = 8
@@ -99,21 +101,25 @@ def pairwise_likelihood_reranker(
     *,
     sort: PairwiseSort = "heapsort",
     k: int = 10,
+    question: PairwiseQuestion = "prp",
     budget: Budget | None = None,
 ) -> PlannedReranker[Choice]:
     """PRP's scoring mode: the more probable of ``Passage A`` and ``Passage B``, in both orders.
 
     The two share all but their last token, so that one alone decides. No answer is malformed.
+    ``duo_t5`` is for the checkpoints of this name.
     """
+    ask, primer, labels = _PAIRWISE_LABELS[question]
     return PlannedReranker(
-        name=f"pairwise-likelihood-{sort}-{k}",
+        name=f"pairwise-likelihood-{question}-{sort}-{k}",
         plan=_pairwise_plan(sort, k),
         judge=LabelJudge(
             backend=backend,
-            ask=pairwise_messages,
-            labels=(" A", " B"),
-            primer="Passage",
+            ask=ask,
+            labels=labels,
+            primer=primer,
             read=most_probable,
+            per_passage=False,
             budget=budget,
         ),
         score_kind=_PAIRWISE_SCORES[sort],
@@ -162,6 +168,12 @@ def iranker_reranker(
         ),
     )
 
+
+_PAIRWISE_LABELS: dict[PairwiseQuestion, tuple[Ask, str, tuple[str, str]]] = {
+    "prp": (pairwise_messages, "Passage", (" A", " B")),
+    "duo_t5": (duo_t5_messages, "", ("true", "false")),
+}
+"""Question, what opens the answer, and the labels that say first and second."""
 
 _PAIRWISE_SCORES: dict[PairwiseSort, ScoreKind] = {
     "all_pairs": "wins",

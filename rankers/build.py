@@ -1,0 +1,236 @@
+"""Method + model + options, all by name -> Reranker: what the command line and a server share."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from rankers import methods
+from rankers.backends.load import SERVES, BackendName, ModelSpec, Need, load
+from rankers.backends.rendering import Renderer
+from rankers.budget import Budget
+from rankers.errors import DataError
+from rankers.families import family_of
+from rankers.reranker import Reranker
+
+WINDOW = 20
+"""The methods' own default."""
+PLAIN_CONTEXT = 512
+"""Prompt tokens of models that set no bound themselves (T5)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """How a method is made, and what it asks of the engine."""
+
+    make: Callable[..., Reranker]
+    needs: Need
+    options: tuple[str, ...] = ()
+    """Which of the user's options it takes."""
+    answer_tokens: Callable[[int], int] = lambda shown: 0
+    """Passages shown -> room that a prompt must leave for its answer, what opens it included."""
+    reasons: bool = False
+    """Whether the model is to think aloud before it answers."""
+
+
+def _letter(shown: int) -> int:
+    return 8
+
+
+def _ids(shown: int) -> int:
+    return 8 * shown + 8
+
+
+METHODS: Mapping[str, Method] = {
+    "listwise": Method(
+        make=methods.listwise_reranker,
+        needs="text",
+        options=("window", "step"),
+        answer_tokens=_ids,
+    ),
+    "full": Method(make=methods.full_ranking_reranker, needs="text", answer_tokens=_ids),
+    "first": Method(
+        make=methods.first_reranker,
+        needs="labels",
+        options=("window", "step"),
+        answer_tokens=_letter,
+    ),
+    "setwise": Method(
+        make=methods.setwise_reranker,
+        needs="text",
+        options=("sort", "num_children", "k"),
+        answer_tokens=_letter,
+    ),
+    "setwise-likelihood": Method(
+        make=methods.setwise_likelihood_reranker,
+        needs="labels",
+        options=("sort", "num_children", "k"),
+        answer_tokens=_letter,
+    ),
+    "pairwise": Method(
+        make=methods.pairwise_reranker,
+        needs="text",
+        options=("sort", "k"),
+        answer_tokens=_letter,
+    ),
+    "pairwise-likelihood": Method(
+        make=methods.pairwise_likelihood_reranker,
+        needs="labels",
+        options=("sort", "k"),
+        answer_tokens=_letter,
+    ),
+    "rank-r1": Method(
+        make=methods.rank_r1_reranker,
+        needs="text",
+        options=("num_children", "k", "votes", "seed"),
+        answer_tokens=lambda shown: 2048,
+        reasons=True,
+    ),
+    "iranker": Method(
+        make=methods.iranker_reranker,
+        needs="text",
+        answer_tokens=lambda shown: 1024,
+        reasons=True,
+    ),
+    "pointwise": Method(make=methods.pointwise_reranker, needs="labels", answer_tokens=_letter),
+    "query-likelihood": Method(
+        make=methods.query_likelihood_reranker, needs="likelihood", answer_tokens=lambda shown: 64
+    ),
+    "e2rank": Method(
+        make=methods.e2rank_reranker, needs="embeddings", options=("feedback", "passes")
+    ),
+    "bi-encoder": Method(make=methods.bi_encoder_reranker, needs="embeddings"),
+    "cross-encoder": Method(make=methods.cross_encoder_reranker, needs="pairs"),
+}
+"""What ``rlpost rerank --method`` takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RerankerSpec:
+    """A reranker as the user names it. None is the default of the method, model or machine."""
+
+    method: str
+    model: ModelSpec
+    backend: BackendName | None = None
+    template: str | None = None
+    """Key of ``rankers.families.FAMILIES``."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Of the method, None where not given; one that it does not take is refused."""
+    depth: int = 100
+    """Passages of a query at most."""
+    passage_tokens: int | None = None
+    """Longer passages are cut to this; default: what the family was trained on, if known."""
+
+
+class Built(NamedTuple):
+    """A reranker with what was decided for it."""
+
+    reranker: Reranker
+    backend: BackendName
+    template: str
+    passage_tokens: int | None
+
+
+def build(spec: RerankerSpec) -> Built:
+    """Load the model and put the reranker together.
+
+    Raises DataError, one sentence with the remedy, for whatever does not go together.
+    """
+    if spec.method not in METHODS:
+        raise DataError(f"there is no method {spec.method!r}: use one of {', '.join(METHODS)}")
+    method = METHODS[spec.method]
+    options = given_options(spec, method)
+    template, family = family_of(spec.model.name, folder=spec.model.base, template=spec.template)
+    if spec.method not in family.methods:
+        raise DataError(
+            f"{spec.model.name} is read with template {template!r}, which answers the methods "
+            f"{', '.join(family.methods)}, not {spec.method}: choose one of them, or another "
+            "--template"
+        )
+    backend = spec.backend or default_backend(spec.model, method)
+    if method.needs not in SERVES[backend]:
+        able = [name for name, needs in SERVES.items() if method.needs in needs]
+        raise DataError(
+            f"method {spec.method} does not run on backend {backend}: use {' or '.join(able)}"
+        )
+    arguments = {**family.methods[spec.method], **options}
+    _make(spec, None, arguments)  # bad options are told before the model is loaded
+    engine, tokenizer = load(
+        spec.model, backend, method.needs, {} if method.reasons else family.chat_options
+    )
+    passage_tokens = None
+    if tokenizer is not None:
+        shown = most_shown(method, arguments, spec.depth)
+        passage_tokens = spec.passage_tokens or family.passage_tokens
+        arguments["budget"] = budget_for(tokenizer, method.answer_tokens(shown), passage_tokens)
+    elif spec.passage_tokens is not None:
+        raise DataError(
+            f"backend {backend} cannot cut passages to {spec.passage_tokens} tokens: give the "
+            "endpoint's --tokenizer, or an encoder's --max-length"
+        )
+    return Built(_make(spec, engine, arguments), backend, template, passage_tokens)
+
+
+def _make(spec: RerankerSpec, engine: object, arguments: Mapping[str, object]) -> Reranker:
+    try:
+        return METHODS[spec.method].make(engine, **arguments)
+    except (ValueError, KeyError) as error:
+        raise DataError(f"method {spec.method}: {error}") from error
+
+
+def given_options(spec: RerankerSpec, method: Method) -> dict[str, object]:
+    """The options that the user gave. Raises DataError where the method does not take one."""
+    given = {name: value for name, value in spec.options.items() if value is not None}
+    if "seed" not in method.options:
+        given.pop("seed", None)  # which everybody passes, and most methods do not need
+    for name in given:
+        if name not in method.options:
+            takes = ", ".join(method.options) or "none"
+            raise DataError(
+                f"method {spec.method} has no option {name.replace('_', '-')}; it takes {takes}"
+            )
+    return given
+
+
+def most_shown(method: Method, options: Mapping[str, object], depth: int) -> int:
+    """Passages in one prompt at most, for methods whose answer grows with them."""
+    window = options.get("window", WINDOW) if "window" in method.options else depth
+    assert isinstance(window, int)
+    return min(window, depth)
+
+
+def default_backend(model: ModelSpec, method: Method) -> BackendName:
+    """The fastest installed backend that can run the model."""
+    folder = Path(model.weights)
+    if method.needs == "pairs" or (folder / "modules.json").is_file():
+        return "sentence-transformers"
+    if model.endpoint:
+        return "openai"
+    if method.needs == "embeddings" or find_spec("vllm") is None or encoder_decoder(folder):
+        return "hf"
+    return "vllm"
+
+
+def encoder_decoder(folder: Path) -> bool:
+    """Whether the model in ``folder`` says that it is one; False where there is no config."""
+    config = folder / "config.json"
+    return config.is_file() and bool(
+        json.loads(config.read_text("utf-8")).get("is_encoder_decoder")
+    )
+
+
+def budget_for(tokenizer: Renderer, answer_tokens: int, passage_tokens: int | None) -> Budget:
+    """The budget that leaves ``answer_tokens`` of the context. DataError where nothing is left."""
+    context = tokenizer.context or PLAIN_CONTEXT
+    if context <= answer_tokens:
+        raise DataError(
+            f"the model reads {context} tokens and the answer may take {answer_tokens}: take a "
+            "model with a longer context, or a smaller window"
+        )
+    return Budget(
+        tokenizer=tokenizer,
+        max_prompt_tokens=context - answer_tokens,
+        max_passage_tokens=passage_tokens,
+    )

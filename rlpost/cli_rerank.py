@@ -1,0 +1,89 @@
+"""The command `rlpost rerank`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from rlpost.errors import UserError
+
+Backend = Literal["vllm", "hf", "openai", "sentence-transformers"]
+Dtype = Literal["float32", "bfloat16"]
+Count = int | None
+
+
+def opt(text: str, *names: str, **more: Any) -> Any:
+    """An option with its help text, short enough to list many."""
+    return typer.Option(*names, help=text, **more)
+
+
+def rerank(
+    method: Annotated[
+        str, opt("first, listwise, setwise, pointwise ...; an unknown one lists all")
+    ],
+    model: Annotated[str, opt("Folder, PEFT adapter, shipped name (tiny-ranker) or hub id")],
+    run: Annotated[Path, opt("TREC run, or JSONL of queries with passages, to rerank")],
+    out: Annotated[Path, opt("Where the reranked run goes: .jsonl for JSON lines, else TREC")],
+    dataset: Annotated[str | None, opt("Collection that has the texts of a TREC run")] = None,
+    split: Annotated[str, opt("Split of the collection; its judged queries are reranked")] = "test",
+    depth: Annotated[int, opt("Passages of each query to rerank and to write", min=1)] = 100,
+    limit: Annotated[Count, opt("Only the first so many queries", min=1)] = None,
+    resume: Annotated[bool, opt("Go on where a killed one stopped", "--resume")] = False,
+    overwrite: Annotated[
+        bool, opt("Start over where OUT or its trace is there already", "--overwrite")
+    ] = False,
+    strict: Annotated[bool, opt("Stop on the first engine failure", "--strict")] = False,
+    backend: Annotated[Backend | None, opt("Default: the fastest here that can do it")] = None,
+    template: Annotated[
+        str | None, opt("Family whose prompts to use; an unknown one lists all")
+    ] = None,
+    window: Annotated[Count, opt("Passages per prompt (listwise, first; 20)")] = None,
+    step: Annotated[Count, opt("Places by which windows move (listwise, first; 10)")] = None,
+    k: Annotated[Count, opt("How many of the top are sorted (setwise, pairwise; 10)")] = None,
+    seed: Annotated[int, opt("Of the methods that shuffle")] = 0,
+    option: Annotated[
+        list[str] | None, opt("Another option of the method: num_children=19, sort=bubblesort ...")
+    ] = None,
+    passage_tokens: Annotated[Count, opt("Cut passages to so many tokens", min=1)] = None,
+    max_length: Annotated[Count, opt("Tokens of a prompt with its answer", min=1)] = None,
+    dtype: Annotated[Dtype, opt("Of weights and arithmetic")] = "float32",
+    at_once: Annotated[int, opt("Queries ranked together, in lock-step or over HTTP", min=1)] = 32,
+    base_url: Annotated[str | None, opt("OpenAI-compatible endpoint, http://host:port/v1")] = None,
+    vllm_server: Annotated[bool, opt("The endpoint is a vLLM server", "--vllm-server")] = False,
+    timeout: Annotated[float, opt("Seconds for one request to the endpoint")] = 120.0,
+    tokenizer: Annotated[str | None, opt("Model folder to measure the endpoint's prompts")] = None,
+) -> None:
+    """Rerank a run with a model; ends with what it cost and how often answers were malformed.
+
+    Finished queries go to OUT's .trace.jsonl; OUT itself appears, whole, when all are done.
+    """
+    from rankers.build import RerankerSpec
+    from rlpost.reranking.run import Job, located, start
+
+    server = {"base_url": base_url, "vllm_server": vllm_server, "timeout_s": timeout}
+    source = located(model, backend, {**server, "concurrency": at_once}, tokenizer)
+    spec = RerankerSpec(
+        method=method,
+        model=replace(source, max_length=max_length, dtype=dtype),
+        backend=backend,
+        template=template,
+        options={"window": window, "step": step, "k": k, "seed": seed, **_parsed(option or [])},
+        depth=depth,
+        passage_tokens=passage_tokens,
+    )
+    job = Job(spec=spec, run=run, out=out, dataset=dataset, split=split, limit=limit)
+    start(replace(job, resume=resume, overwrite=overwrite, strict=strict, at_once=at_once))
+
+
+def _parsed(options: list[str]) -> dict[str, object]:
+    pairs = [option.partition("=") for option in options]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise UserError(f"--option {name!r} must be NAME=VALUE, such as num_children=19")
+    return {
+        name.replace("-", "_"): int(value) if value.isdecimal() else value
+        for name, _, value in pairs
+    }

@@ -1,0 +1,174 @@
+"""Reranks a run file query by query, writing down what is finished, and the result at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rankers.backends.load import BackendName, ModelSpec
+from rankers.build import Built, RerankerSpec, build
+from rankers.families import ADAPTER_CONFIG, base_of
+from rankers.reranker import Problem
+from rankers.schedules import concurrently, lockstep
+from rankers.textfiles import write_lines
+from rankers.trec import write_run
+from rankers.types import Ranking
+from rlpost.errors import UserError
+from rlpost.models import resolve
+from rlpost.reranking.cost import Cost
+from rlpost.reranking.problems import Problems, digest, is_jsonl, read_problems
+from rlpost.reranking.trace_file import TraceFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One `rlpost rerank`."""
+
+    spec: RerankerSpec
+    run: Path
+    out: Path
+    dataset: str | None = None
+    split: str = "test"
+    limit: int | None = None
+    resume: bool = False
+    overwrite: bool = False
+    strict: bool = False
+    at_once: int = 32
+
+    @property
+    def trace_path(self) -> Path:
+        """``x.trec`` -> ``x.trace.jsonl``."""
+        return self.out.with_name(f"{self.out.name.partition('.')[0]}.trace.jsonl")
+
+    def settings(self) -> dict[str, object]:
+        """What a ranking depends on: a run resumed under other settings would mix two."""
+        model = asdict(self.spec.model)
+        endpoint = model.pop("endpoint")
+        shown = {
+            **asdict(self.spec),
+            "model": model.pop("name"),
+            **model,
+            "base_url": endpoint.get("base_url"),
+            "options": dict(self.spec.options),
+            "dataset": self.dataset,
+            "split": self.split,
+            "run": digest(self.run),
+        }
+        loaded: dict[str, object] = json.loads(json.dumps(shown, default=str))
+        return loaded
+
+
+def located(
+    model: str, backend: BackendName | None, endpoint: Mapping[str, object], tokenizer: str | None
+) -> ModelSpec:
+    """Where the model is: an endpoint's, an adapter with its base, shipped, a folder, on the hub.
+
+    Raises UserError when there is no such model.
+    """
+    if endpoint.get("base_url") or backend == "openai":
+        return ModelSpec(name=model, endpoint=endpoint, tokenizer=tokenizer)
+    folder = Path(model)
+    if (folder / ADAPTER_CONFIG).is_file():
+        return ModelSpec(name=model, base=resolve(base_of(folder)))
+    if (folder / "modules.json").is_file():
+        return ModelSpec(name=model, base=folder)
+    return ModelSpec(name=model, base=resolve(model))
+
+
+def start(job: Job) -> None:
+    """Rerank, show progress and cost on standard error; Ctrl-C exits with 130, resumable."""
+    console = Console(stderr=True, highlight=False)
+    try:
+        cost = rerank(job, console)
+    except KeyboardInterrupt:
+        console.print("interrupted: go on with --resume")
+        raise SystemExit(130) from None
+    cost.show(console)
+    console.print(f"wrote {job.out}", markup=False)
+
+
+def rerank(job: Job, console: Console) -> Cost:
+    """Do the job; on return ``job.out`` is complete. Until then its trace grows, query by query.
+
+    Raises UserError or DataError, one sentence, for bad input; BackendError where the engine fails
+    (``strict``: on any question).
+    """
+    problems = read_problems(
+        dataset=job.dataset, split=job.split, run=job.run, depth=job.spec.depth
+    )
+    _clear_target(job)
+    trace = TraceFile(job.trace_path, job.settings())
+    wanted = list(problems.query_ids)[: job.limit]
+    todo = [query_id for query_id in wanted if query_id not in trace.finished]
+    cost = Cost(resumed=len(wanted) - len(todo))
+    if todo:
+        console.print(f"loading {job.spec.model.name}", markup=False)
+        built = build(job.spec)
+        console.print(_decisions(built), markup=False)
+        started = time.perf_counter()
+        with _bar(console) as bar:
+            task = bar.add_task("", total=len(wanted), completed=cost.resumed, calls=0)
+            for problem, ranking in _rankings(job, built, problems, todo):
+                trace.add(problem, ranking)
+                cost.add(ranking.trace)
+                bar.update(task, advance=1, calls=cost.total.calls)
+        cost.seconds = time.perf_counter() - started
+    _write(job, problems, wanted, trace)
+    return cost
+
+
+def _clear_target(job: Job) -> None:
+    existing = [path for path in (job.out, job.trace_path) if path.exists()]
+    if existing and not job.resume and not job.overwrite:
+        raise UserError(
+            f"{existing[0]} is there already: go on with --resume, or start over with --overwrite"
+        )
+    if job.overwrite:
+        for path in existing:
+            path.unlink()
+
+
+def _rankings(
+    job: Job, built: Built, problems: Problems, todo: list[str]
+) -> Iterator[tuple[Problem, Ranking]]:
+    schedule = concurrently if built.backend == "openai" else lockstep
+    stream = (problems.problem(query_id) for query_id in todo)
+    return schedule(built.reranker, stream, at_once=job.at_once, strict=job.strict)
+
+
+def _decisions(built: Built) -> str:
+    cut = f", passages cut to {built.passage_tokens} tokens" if built.passage_tokens else ""
+    return f"{built.reranker.name} on {built.backend}, template {built.template}{cut}"
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("queries, {task.fields[calls]} calls"),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _write(job: Job, problems: Problems, wanted: list[str], trace: TraceFile) -> None:
+    if not is_jsonl(job.out):
+        run = {query_id: trace.finished[query_id] for query_id in wanted}
+        write_run(job.out, run, tag=job.spec.method)
+        return
+    lines = []
+    for query_id in wanted:
+        query, passages = problems.problem(query_id)
+        place = {passage.id: index for index, passage in enumerate(passages)}
+        ranking = [
+            {"index": place[doc.id], "id": doc.id, "score": doc.score}
+            for doc in trace.finished[query_id]
+        ]
+        lines.append(json.dumps({"id": query_id, "query": query.text, "ranking": ranking}))
+    write_lines(job.out, lines)
