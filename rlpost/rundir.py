@@ -117,6 +117,15 @@ class RunDir:
         self._lock.close()
 
 
+def unused(path: Path) -> Path:
+    """``path``, or the first of ``path-2``, ``path-3``, ... that no earlier run has taken."""
+    number, candidate = 1, path
+    while candidate.is_dir() and any(candidate.iterdir()):
+        number += 1
+        candidate = path.with_name(f"{path.name}-{number}")
+    return candidate
+
+
 def check_run(path: Path) -> None:
     """UserError unless ``path`` holds a run."""
     if not (path / CONFIG).is_file():

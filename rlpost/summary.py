@@ -72,6 +72,17 @@ def read_summary(run_dir: Path) -> dict[str, Any] | None:
     return record
 
 
+def verdict(summary: Summary, measure_name: str) -> str:
+    """One line for people."""
+    delta = summary.delta[measure_name]
+    low, high = delta.ci95
+    return (
+        f"{measure_name} on {summary.num_queries} held-out queries: "
+        f"{summary.before[measure_name]:.4f} -> {summary.after[measure_name]:.4f} "
+        f"({delta.mean:+.4f}, 95% interval [{low:+.4f}, {high:+.4f}])"
+    )
+
+
 def versions() -> dict[str, str]:
     """Version of Python and of each of PACKAGES that is installed."""
     installed = {name.lower(): version for name, version in _distributions()}

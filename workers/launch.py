@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,9 @@ from rlpost.memory import PeakMemory
 from rlpost.prepare import prepare
 from rlpost.report import write_report
 from rlpost.reward_shaping import TRANSFORMS, shaped
-from rlpost.rundir import CONFIG, RunDir, check_run
-from rlpost.summary import Summary
+from rlpost.rundir import CONFIG, RunDir, check_run, unused
+from rlpost.stopwatch import Stopwatch
+from rlpost.summary import Summary, verdict
 from rlpost.tasks.task import HeldOut
 from rlpost.types import Completion, Prompt
 from rlpost.warm import warmed_model
@@ -116,15 +116,6 @@ def read_run_config(
     return load(resume / CONFIG), latest_checkpoint(resume)
 
 
-def unused(path: Path) -> Path:
-    """``path``, or the first of ``path-2``, ``path-3``, ... that no earlier run has taken."""
-    number, candidate = 1, path
-    while candidate.is_dir() and any(candidate.iterdir()):
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
-
-
 def open_run_dir(
     cfg: RunConfig, path: Path, checkpoint: Checkpoint | None, *, is_new: bool
 ) -> RunDir:
@@ -192,32 +183,3 @@ def observer(run: Launch) -> Callable[[StepRecord], None]:
         run.display.step(record.step, record.metrics)
 
     return observe
-
-
-def verdict(summary: Summary, measure_name: str) -> str:
-    """One line for people."""
-    delta = summary.delta[measure_name]
-    low, high = delta.ci95
-    return (
-        f"{measure_name} on {summary.num_queries} held-out queries: "
-        f"{summary.before[measure_name]:.4f} -> {summary.after[measure_name]:.4f} "
-        f"({delta.mean:+.4f}, 95% interval [{low:+.4f}, {high:+.4f}])"
-    )
-
-
-class Stopwatch:
-    """Wall time by stage."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.monotonic()
-        self._laps: dict[str, float] = {}
-
-    def lap(self, name: str) -> None:
-        """What went on since the last lap was ``name``."""
-        now = time.monotonic()
-        self._laps[name] = round(now - self._last, 2)
-        self._last = now
-
-    def laps(self) -> dict[str, float]:
-        """Seconds by stage, and ``total``."""
-        return {**self._laps, "total": round(time.monotonic() - self._start, 2)}
