@@ -58,21 +58,22 @@ class Budget:
         self, ask: Ask, query: str, passages: Sequence[str], limit: int
     ) -> tuple[list[str], list[Message]]:
         """Passages of at most ``limit`` tokens, or fewer until the chat fits; and that chat."""
-        limit = max(limit, self.min_passage_tokens)
+        least = min(self.min_passage_tokens, self.max_passage_tokens or self.min_passage_tokens)
+        limit = max(limit, least)
         while True:
             shown = self._cut(passages, limit)
             chat = ask(query, shown)
             excess = self.size(chat) - self.max_prompt_tokens
             if excess <= 0:
                 return shown, chat
-            if limit == self.min_passage_tokens:
+            if limit == least:
                 raise DataError(
-                    f"a prompt with {len(passages)} passages of {limit} tokens takes {excess} more "
-                    f"than {self.max_prompt_tokens}: show fewer passages at a time, or take a "
-                    "model with a longer context"
+                    f"query {query[:40]!r}: a prompt with {len(passages)} passages of {limit} "
+                    f"tokens takes {excess} more than {self.max_prompt_tokens}: show fewer passages at a "
+                    "time, or take a model with a longer context"
                 )
             # Neutralised text can take more tokens than the text it came from.
-            limit = max(self.min_passage_tokens, limit - max(1, excess // (4 * len(passages))))
+            limit = max(least, limit - max(1, excess // (4 * len(passages))))
 
     def size(self, chat: Sequence[Message]) -> int:
         """Tokens of ``chat`` as the model reads it, up to where its answer begins."""

@@ -71,6 +71,8 @@ def test_a_cap_per_passage_holds_even_where_there_is_room() -> None:
     chat, truncated = budget(1000, max_passage_tokens=12).fit(ask, "query", PASSAGES)
     assert [len(part) for part in chat[0]["content"].split("|")[1:-1]] == [12, 10, 12]
     assert truncated == 2
+    with pytest.raises(DataError, match="3 passages of 5 tokens"):
+        budget(20, max_passage_tokens=5).fit(ask, "query", PASSAGES)
 
 
 def test_text_that_grows_in_the_prompt_still_fits() -> None:
