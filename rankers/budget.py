@@ -69,8 +69,8 @@ class Budget:
             if limit == least:
                 raise DataError(
                     f"query {query[:40]!r}: a prompt with {len(passages)} passages of {limit} "
-                    f"tokens takes {excess} more than {self.max_prompt_tokens}: show fewer passages at a "
-                    "time, or take a model with a longer context"
+                    f"tokens takes {excess} more than {self.max_prompt_tokens}: show fewer "
+                    "passages at a time, or take a model with a longer context"
                 )
             # Neutralised text can take more tokens than the text it came from.
             limit = max(least, limit - max(1, excess // (4 * len(passages))))
