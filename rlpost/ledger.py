@@ -32,12 +32,14 @@ class Ledger:
         ticket_at: TicketAt,
         steps: int,
         groups_per_step: int,
+        prompts_per_call: int,
         max_lag: int,
         max_attempts: int,
     ) -> None:
         self._ticket_at = ticket_at
         self._steps, self._groups_per_step, self._max_lag = steps, groups_per_step, max_lag
         self._max_attempts = max_attempts
+        self._prompts_per_call = prompts_per_call
         self._next = 0
         self._settled = Frontier()
         self._quarantined: dict[int, str] = {}
@@ -74,14 +76,17 @@ class Ledger:
         """Start as many tickets as may start while workers hold policy ``version``.
 
         At most ``(max_lag + version + 1) * groups_per_step`` groups may have been accepted or be
-        running, so that none is older than ``max_lag`` when its turn comes. In a synchronous run
-        the places of filtered groups are refilled in rounds, as ``rlpost.loop`` does it.
+        running, so that none is older than ``max_lag`` when its turn comes. Places of filtered
+        groups are refilled by whole engine calls; in a synchronous run in rounds, as in
+        ``rlpost.loop``.
         """
         ahead = min(self._max_lag + version + 1, self._steps)
         accepted = self.num_trained + len(self._queued)
         room = ahead * self._groups_per_step - (accepted + len(self._running))
-        if self._max_lag == 0 and self._filtered and (self._running or self._again):
-            room = min(room, len(self._again))
+        if self._filtered and (self._running or self._again):
+            new = room - len(self._again)
+            if self._max_lag == 0 or new < self._prompts_per_call:
+                room = min(room, len(self._again))
         return [self._start() for _ in range(room)]
 
     def is_suspect(self, index: int) -> bool:

@@ -226,6 +226,7 @@ def _new_ledger(spec: RunSpec) -> Ledger:
         ticket_at=lambda index, attempt: ticket_at(index, plan, source, attempt=attempt),
         steps=plan.steps,
         groups_per_step=plan.groups_per_step,
+        prompts_per_call=plan.prompts_per_call,
         max_lag=spec.streaming.max_lag,
         max_attempts=spec.streaming.max_attempts,
     )

@@ -38,7 +38,7 @@ def uplift_chart(steps: Sequence[Record]) -> Chart | None:
     )
     axes.set_xlabel("place among siblings, 1 the likeliest")
     axes.set_xticks(list(bins))
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(0, 1.05)
     axes.grid(axis="y")
     return Chart(
         title=TITLE,

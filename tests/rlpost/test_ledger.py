@@ -17,11 +17,14 @@ def ticket(index: int, attempt: int) -> Ticket:
     return Ticket(index=index, key=GroupKey("run", 0, prompt.id, attempt), prompt=prompt)
 
 
-def ledger(*, steps: int = 10, max_lag: int = 0, max_attempts: int = 3) -> Ledger:
+def ledger(
+    *, steps: int = 10, max_lag: int = 0, max_attempts: int = 3, prompts_per_call: int = 1
+) -> Ledger:
     return Ledger(
         ticket_at=ticket,
         steps=steps,
         groups_per_step=4,
+        prompts_per_call=prompts_per_call,
         max_lag=max_lag,
         max_attempts=max_attempts,
     )
@@ -119,6 +122,19 @@ def test_a_filtered_group_gives_its_place_to_the_next_prompt() -> None:
     assert book.filtered_since_step == {}
 
 
+def test_places_of_filtered_groups_are_refilled_by_whole_calls() -> None:
+    book = ledger(max_lag=1, prompts_per_call=2)
+    book.admit(0)
+    book.filtered(2, 1.0)
+    assert book.admit(0) == []
+    book.filtered(3, 1.0)
+    assert positions(book.admit(0)) == [(8, 0), (9, 0)]
+    for index in (0, 1, 4, 5, 6, 7, 8):
+        book.queued(index)
+    book.filtered(9, 1.0)
+    assert positions(book.admit(0)) == [(10, 0)], "nothing else is running"
+
+
 def test_a_synchronous_run_refills_in_rounds_also_after_a_restart() -> None:
     """As the loop does: the next round starts when every group of the last one is judged."""
     book = ledger()
@@ -146,13 +162,14 @@ def test_training_twice_is_an_error() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_fails_every_position_is_settled_once_across_restarts(seed: int) -> None:
     rng = random.Random(seed)
-    max_lag = seed % 2
-    book, version, trained, waiting = ledger(max_lag=max_lag, max_attempts=10**6), 0, [], set()
+    settings = {"max_lag": seed % 2, "prompts_per_call": 1 + seed % 3, "max_attempts": 10**6}
+    book, version, trained = ledger(**settings), 0, []
+    waiting: set[int] = set()
     running: dict[int, Ticket] = {}
     filtered: list[int] = []
     while book.num_trained < 40:
         running |= {t.index: t for t in book.admit(version)}
-        assert len(running) + len(waiting) <= (max_lag + 1) * 4
+        assert 0 < len(running) + len(waiting) <= (seed % 2 + 1) * 4
         if running:
             index, run = running.popitem()
             fate = rng.choice(["ok", "ok", "ok", "filtered", "died", "broken", "restart"])
@@ -168,7 +185,7 @@ def test_whatever_fails_every_position_is_settled_once_across_restarts(seed: int
                 book.failed(index, run.key.attempt, "broken")
             else:
                 state = json.loads(json.dumps(book.state()))
-                book = ledger(max_lag=max_lag, max_attempts=10**6)
+                book = ledger(**settings)
                 kept = {i for i in waiting if rng.random() < 0.5}
                 book.restore(state, queued=dict.fromkeys(kept, 0))
                 waiting, running = kept, {}
