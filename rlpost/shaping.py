@@ -71,9 +71,10 @@ class RunningMeans:
         self._steps = 0
 
     def usual(self) -> RankDynamics | None:
-        """The averages; None before the first step where there is no bias to show in its place.
+        """The averages, or None while there is nothing to average.
 
-        They start at 0 and grow into place; ``debias`` divides that out, as in Adam.
+        They start at 0 and grow into place, so that the first responses seem to stick out;
+        ``debias`` divides that out, as Adam does.
         """
         if not self._debias:
             return self._sums
