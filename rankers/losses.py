@@ -26,9 +26,11 @@ def ranknet(scores_BK: Tensor, ranks_BK: Tensor, *, weighted: bool = False) -> T
     return (sums_B / better_BKK.sum(dim=(1, 2)).clamp(min=1)).mean()
 
 
-def first_joint(lm_nll: Tensor, scores_BK: Tensor, ranks_BK: Tensor) -> Tensor:
-    """FIRST's objective: the language-modelling loss + 10 x weighted RankNet."""
-    return lm_nll + 10.0 * ranknet(scores_BK, ranks_BK, weighted=True)
+def first_joint(
+    lm_nll: Tensor, scores_BK: Tensor, ranks_BK: Tensor, *, weight: float = 10.0
+) -> Tensor:
+    """FIRST's objective: the language-modelling loss + ``weight`` x weighted RankNet."""
+    return lm_nll + weight * ranknet(scores_BK, ranks_BK, weighted=True)
 
 
 def listnet(scores_BK: Tensor, targets_BK: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The command line: `rlpost train | check | evaluate | rerank | report | make-model`.
+"""The command line: `rlpost train | check | evaluate | rerank | distill | report | make-model`.
 
 The composition root: the only module that may import ``workers``, and only inside a command, so
 that ``rlpost --help`` and ``rlpost check`` stay fast.
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from rlpost.cli_data import data_app
+from rlpost.cli_distill import distill
 from rlpost.cli_rerank import rerank
 from rlpost.errors import RlpostError, UserError
 
@@ -118,6 +119,7 @@ def evaluate(
 
 
 app.command()(rerank)
+app.command()(distill)
 
 
 @app.command()

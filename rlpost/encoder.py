@@ -49,8 +49,9 @@ class Encoder:
     def device(self) -> torch.device:
         return self.backbone.device
 
-    def to(self, device: torch.device | str) -> None:
-        self._model.to(device)
+    def save(self, folder: Path) -> None:
+        """Write the model as sentence-transformers does; merge adapters first."""
+        self._model.save(str(folder), create_model_card=False)
 
     def embed(self, rows: Sequence[Row]) -> Tensor:
         """Embeddings [N, D] of unit length, in float32; batches hold rows of similar length."""

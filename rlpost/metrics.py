@@ -42,6 +42,7 @@ def mean(values: Sequence[float]) -> float:
 
 METRICS: dict[str, Metric] = {
     "loss/policy": Metric(sum, "objective over the whole step; each micro-batch adds its share"),
+    "loss/student": Metric(last, "mean loss of the step's lists in a distillation"),
     "grad_norm": Metric(last, "norm of the gradient before clipping"),
     "lr": Metric(last, "learning rate of the step"),
     "updates/skipped": Metric(

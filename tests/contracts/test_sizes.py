@@ -26,7 +26,7 @@ PYTHON = [
     for path in sorted((REPO / folder).rglob("*"))
     if path.is_file() and "__pycache__" not in path.parts and is_python(path)
 ]
-CONFIGS = sorted((REPO / "configs").glob("*"))
+CONFIGS = sorted((REPO / "configs").rglob("*.yaml"))
 
 
 def name_of(path: Path) -> str:

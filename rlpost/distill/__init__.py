@@ -1,0 +1,1 @@
+"""Supervised distillation of a teacher's rankings into a ranker: FIRST, full ranking, E2Rank."""

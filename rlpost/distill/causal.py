@@ -1,0 +1,189 @@
+"""Students that are causal language models: FIRST and full ranking, on packed rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from rankers.losses import first_joint, importance_nll
+from rankers.prompts import (
+    LETTERS,
+    Message,
+    Template,
+    first_messages,
+    listwise_answer,
+    listwise_messages,
+)
+from rlpost.batching import batches
+from rlpost.distill.lists import TeacherList
+from rlpost.errors import UserError
+from rlpost.lora import LoraSettings, add_lora
+from rlpost.make_model.save import save_model
+from rlpost.models import Dtype, load_base
+from rlpost.policy import CausalLM, PackedPolicy
+from rlpost.publish import write_adapter
+from rlpost.types import Sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PRIMER = "["
+
+
+class Recipe(Protocol):
+    """What tells one causal student from another."""
+
+    def chat(self, problem: TeacherList) -> Sequence[Message]: ...
+
+    def answer(self, problem: TeacherList) -> list[int]:
+        """Token ids of the answer to learn, without the end of the turn."""
+        ...
+
+    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Tensor) -> Tensor:
+        """Of one list, from what the model says at the answer's tokens; ``head`` is [V, D]."""
+        ...
+
+
+class CausalStudent:
+    """A causal model, trained whole or by adapters, on one list at a time."""
+
+    def __init__(
+        self,
+        model_path: str | Path,
+        *,
+        recipe: Recipe,
+        tokenizer: PreTrainedTokenizerBase,
+        lora: LoraSettings | None,
+        dtype: Dtype,
+        seed: int,
+        max_length: int,
+        tokens_per_batch: int,
+    ) -> None:
+        self._tokenizer, self._recipe = tokenizer, recipe
+        self._max_length, self._tokens_per_batch = max_length, tokens_per_batch
+        base = load_base(model_path, dtype)
+        self._base = base
+        self._adapters = None if lora is None else add_lora(base, lora, seed=seed)
+        self._policy = PackedPolicy(cast(CausalLM, base))
+        self._head = cast(CausalLM, base).get_output_embeddings()
+
+    def parameters(self) -> list[Parameter]:
+        """What is trained."""
+        return [p for p in self._base.parameters() if p.requires_grad]
+
+    def losses(self, lists: Sequence[TeacherList]) -> Iterator[Tensor]:
+        """The mean loss of ``lists`` in parts that add up to it, each with a graph of its own.
+
+        Raises UserError for a list that does not fit the model.
+        """
+        samples = [self._sample(problem) for problem in lists]
+        head = cast(Tensor, self._head.weight)
+        for batch in batches(samples, budget=self._tokens_per_batch, device=self._policy.device):
+            hidden_T_D = self._policy.hidden(batch)
+            logprobs_T, _ = self._policy.read(hidden_T_D, batch, temperature=1.0)
+            lengths = [len(samples[i].completion_ids) for i in batch.indices]
+            parts = zip(
+                batch.indices,
+                torch.split(-logprobs_T, lengths),
+                torch.split(hidden_T_D, lengths),
+                strict=True,
+            )
+            losses = [self._recipe.loss(lists[i], nll, hidden, head) for i, nll, hidden in parts]
+            yield torch.stack(losses).sum() / len(lists)
+
+    def save(self, folder: Path) -> None:
+        """``folder/model``, complete and merged; with adapters, these too in ``folder/adapter``."""
+        if self._adapters is not None:
+            write_adapter(self._adapters, folder / "adapter")
+            self._adapters.merge_and_unload()
+        save_model(self._base, self._tokenizer, folder / "model", dtype=torch.float32)
+
+    def _sample(self, problem: TeacherList) -> Sample:
+        chat: Any = self._tokenizer.apply_chat_template(
+            list(self._recipe.chat(problem)), add_generation_prompt=True, return_dict=False
+        )
+        answer = [*self._recipe.answer(problem), int(cast(int, self._tokenizer.eos_token_id))]
+        if len(chat) + len(answer) > self._max_length:
+            raise UserError(
+                f"a list needs {len(chat) + len(answer)} tokens and model.max_length is "
+                f"{self._max_length}: raise it, or lower candidates or passage_tokens"
+            )
+        return Sample(
+            prompt_ids=tuple(chat),
+            completion_ids=tuple(answer),
+            logprobs_T=(0.0,) * len(answer),
+            advantages_T=(0.0,) * len(answer),
+        )
+
+
+class First:
+    """FIRST (arXiv 2406.15657): the answer's text, and RankNet on the first letter's logits."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, num: int, weight: float) -> None:
+        """Raises UserError when one of ``num`` letters is not one token after the bracket."""
+        self._encode, self._weight = _encoder(tokenizer), weight
+        self._primer = self._encode(PRIMER)
+        self._labels = [self._label(letter) for letter in LETTERS[:num]]
+
+    def chat(self, problem: TeacherList) -> list[Message]:
+        return first_messages(problem.query, problem.passages)
+
+    def answer(self, problem: TeacherList) -> list[int]:
+        best, *others = problem.order
+        rest = "".join(f" > [{LETTERS[i]}]" for i in others)
+        # The letter a token of its own, as it is when its log-probability is read.
+        return [*self._primer, self._labels[best], *self._encode(f"]{rest}")]
+
+    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Tensor) -> Tensor:
+        scores_K = hidden_T_D[len(self._primer)] @ head[self._labels].T
+        ranks_1K = torch.tensor([problem.ranks], device=head.device)
+        return first_joint(nll_T.mean(), scores_K[None].float(), ranks_1K, weight=self._weight)
+
+    def _label(self, letter: str) -> int:
+        ids = self._encode(PRIMER + letter)
+        if ids[:-1] != self._primer:
+            raise UserError(
+                f"the letter {letter!r} after {PRIMER!r} is not one token of this model: FIRST "
+                "needs another one"
+            )
+        return ids[-1]
+
+
+class Full:
+    """Full ranking (arXiv 2412.14574): the answer's text, early ranks with larger weights."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, template: Template) -> None:
+        """Raises UserError when the separator of an answer is not a token of its own."""
+        self._encode, self._template = _encoder(tokenizer), template
+        found = [i for i in self._encode("[1] > [2]") if str(tokenizer.decode([i])).strip() == ">"]
+        if len(found) != 1:
+            raise UserError(
+                "'>' is not a token of its own in this model's answers, by which ranks are "
+                "counted: use another model, or student.kind=first"
+            )
+        self._separator = found[0]
+
+    def chat(self, problem: TeacherList) -> list[Message]:
+        return listwise_messages(problem.query, problem.passages, template=self._template)
+
+    def answer(self, problem: TeacherList) -> list[int]:
+        return self._encode(listwise_answer(problem.order))
+
+    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Tensor) -> Tensor:
+        labels_T = torch.tensor(self.answer(problem), device=nll_T.device)
+        end = nll_T[-1:]
+        weighted = importance_nll(nll_T[:-1], labels_T, self._separator) * len(labels_T)
+        return (weighted + end.sum()) / len(nll_T)
+
+
+def _encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[str], list[int]]:
+    def encode(text: str) -> list[int]:
+        ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    return encode

@@ -1,0 +1,91 @@
+"""What a student learns from: the teacher's best candidates of a query, shuffled, with ranks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from rankers.prompts import Tokenizer, cut, neutralise
+from rankers.types import Collection, Run
+from rlpost.errors import UserError
+from rlpost.seeding import seed_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """Queries and passages of a collection as a model sees them: neutralised and cut."""
+
+    collection: Collection
+    tokenizer: Tokenizer
+    passage_tokens: int
+    query_tokens: int
+
+    def query(self, query_id: str) -> str:
+        text = neutralise(self.collection.queries[query_id])
+        return cut(text, self.tokenizer, self.query_tokens)
+
+    def passage(self, doc_id: str) -> str:
+        text = neutralise(self.collection.corpus[doc_id].content)
+        return cut(text, self.tokenizer, self.passage_tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherList:
+    """One problem of K passages with its solution."""
+
+    query: str
+    passages: tuple[str, ...]
+    ranks: tuple[int, ...]
+    """The teacher's rank of each passage, from 1."""
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """Places of the passages, the teacher's best first."""
+        return tuple(sorted(range(len(self.ranks)), key=lambda i: self.ranks[i]))
+
+
+class TeacherLists:
+    """An endless stream of lists of equal length; every epoch visits each query once."""
+
+    def __init__(self, *, texts: Texts, run: Run, length: int, seed: int) -> None:
+        """``run`` is the teacher's. Raises UserError when no training query has ``length``."""
+        self._texts = texts
+        self._seed = seed
+        self._best: Mapping[str, Sequence[str]] = {
+            query_id: known[:length]
+            for query_id in texts.collection.queries
+            if len(known := self._known(run, query_id)) >= length
+        }
+        if not self._best:
+            raise UserError(
+                f"the teacher ranks {length} known documents for none of the "
+                f"{len(texts.collection.queries)} training queries of "
+                f"{texts.collection.name!r}: lower candidates, or give a run over that split"
+            )
+
+    def __len__(self) -> int:
+        """Queries of an epoch."""
+        return len(self._best)
+
+    def batch(self, step: int, size: int) -> list[TeacherList]:
+        """The ``size`` lists of a step (0 for the first)."""
+        return [self._list(index) for index in range(step * size, (step + 1) * size)]
+
+    def _known(self, run: Run, query_id: str) -> list[str]:
+        corpus = self._texts.collection.corpus
+        return [doc.id for doc in run.get(query_id, ()) if doc.id in corpus]
+
+    def _list(self, index: int) -> TeacherList:
+        epoch, position = divmod(index, len(self._best))
+        query_ids = list(self._best)
+        random.Random(seed_at(self._seed, "epoch", epoch)).shuffle(query_ids)
+        query_id = query_ids[position]
+        best = self._best[query_id]
+        places = list(range(len(best)))
+        random.Random(seed_at(self._seed, "shuffle", epoch, query_id)).shuffle(places)
+        return TeacherList(
+            query=self._texts.query(query_id),
+            passages=tuple(self._texts.passage(best[place]) for place in places),
+            ranks=tuple(place + 1 for place in places),
+        )

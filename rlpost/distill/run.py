@@ -1,0 +1,175 @@
+"""`rlpost distill`: lists, measure, train, save, measure again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+
+from rankers.datasets import load_collection
+from rankers.first_stage import bm25_run
+from rankers.trec import read_run
+from rankers.types import Passage, Query, Run
+from rlpost.distill.config import DistillConfig, load
+from rlpost.distill.lists import TeacherLists, Texts
+from rlpost.distill.progress import watched
+from rlpost.distill.students import build, ranker
+from rlpost.evaluation import compared, save_run
+from rlpost.memory import PeakMemory
+from rlpost.models import load_bare_tokenizer, resolve
+from rlpost.optim import OptimSettings
+from rlpost.rundir import RunDir, unused
+from rlpost.stopwatch import Stopwatch
+from rlpost.summary import Summary, verdict
+from rlpost.tasks.rerank import held_out_queries
+from rlpost.tasks.rerank_data import FIRST_STAGES, refuse_overlap
+from rlpost.tasks.task import HeldOut
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lists:
+    """What is learnt from and what is measured on."""
+
+    training: TeacherLists
+    measured: Texts
+    held_out: HeldOut
+
+
+def distill(config: Path, overrides: Sequence[str]) -> Path:
+    """Run ``config`` to its end; returns the run directory, with the student in ``model``.
+
+    Raises UserError or DataError on bad input, TrainingError where the training diverges.
+    """
+    cfg = load(config, overrides)
+    console = Console(stderr=True, highlight=False)
+    clock = Stopwatch()
+    with PeakMemory() as memory:
+        lists = prepare(cfg, say=console.print)
+        path = unused(cfg.run_dir)
+        run_dir = RunDir.create(path, yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False))
+        clock.lap("prepare")
+        before = measured(cfg, lists, resolve(cfg.model.path), run_dir, "before")
+        clock.lap("evaluate_before")
+        train(cfg, lists.training, run_dir, console)
+        clock.lap("train")
+        after = measured(cfg, lists, path / "model", run_dir, "after")
+        clock.lap("evaluate_after")
+        outcome = compared(
+            before=before,
+            after=after,
+            held_out=lists.held_out,
+            measures=cfg.evaluation.measures,
+            resamples=cfg.evaluation.bootstrap_samples,
+            seed=cfg.seed,
+        )
+        summary = Summary(
+            status="finished",
+            steps=cfg.steps,
+            num_queries=len(lists.held_out.qrels),
+            seconds=clock.laps(),
+            peak_rss_mb=memory.peak_mb,
+            **{name: getattr(outcome, name) for name in outcome.__slots__},
+        )
+    run_dir.write_summary(summary)
+    run_dir.close()
+    console.print(verdict(summary, cfg.evaluation.measures[0]), soft_wrap=True)
+    console.print(f"student: {path / 'model'}", soft_wrap=True)
+    return path
+
+
+def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
+    """Everything that needs no model."""
+    tokenizer = load_bare_tokenizer(cfg.model.path)
+
+    def texts_of(split: str) -> tuple[Texts, Run]:
+        collection = load_collection(cfg.data.path, split)
+        say(f"first stage {cfg.data.first_stage} over {len(collection.queries)} {split} queries")
+        engine = FIRST_STAGES[cfg.data.first_stage]
+        run = bm25_run(collection, depth=cfg.candidates, engine=engine)
+        texts = Texts(
+            collection=collection,
+            tokenizer=tokenizer,
+            passage_tokens=cfg.passage_tokens,
+            query_tokens=cfg.query_tokens,
+        )
+        return texts, run
+
+    teacher = None if cfg.teacher is None else read_run(cfg.teacher)
+    training, first_stage = texts_of(cfg.data.train_split)
+    lists = TeacherLists(
+        texts=training,
+        run=first_stage if teacher is None else teacher,
+        length=cfg.candidates,
+        seed=cfg.seed,
+    )
+    held_out, first_stage = texts_of(cfg.data.eval_split)
+    refuse_overlap(training.collection, held_out.collection)
+    say(f"the teacher has lists of {cfg.candidates} for {len(lists)} training queries")
+    return Lists(training=lists, measured=held_out, held_out=queries(cfg, held_out, first_stage))
+
+
+def queries(cfg: DistillConfig, texts: Texts, first_stage: Run) -> HeldOut:
+    """The queries to measure on, the same for every run with the same data and seed."""
+    collection = texts.collection
+    chosen = held_out_queries(collection, limit=cfg.data.eval_queries, seed=cfg.seed)
+    return HeldOut(
+        prompts=(),
+        rank=lambda prompt, completion: [],
+        qrels={query_id: collection.qrels[query_id] for query_id in chosen},
+        baselines={"first stage": {q: first_stage[q] for q in chosen if first_stage.get(q)}},
+        name=collection.name,
+    )
+
+
+def measured(cfg: DistillConfig, lists: Lists, model: Path, run_dir: RunDir, name: str) -> Run:
+    """The first stage's candidates of the held-out queries as ``model`` orders them; saved."""
+    texts = lists.measured
+    problems = [
+        (
+            Query(id=query_id, text=texts.query(query_id)),
+            [Passage(id=doc.id, text=texts.passage(doc.id)) for doc in docs],
+        )
+        for query_id, docs in lists.held_out.baselines["first stage"].items()
+    ]
+    rankings = ranker(cfg, model).rank_many(problems)
+    run = {
+        query.id: ranking.run_line([passage.id for passage in passages])
+        for (query, passages), ranking in zip(problems, rankings, strict=True)
+    }
+    save_run(run_dir.path, name, run)
+    return run
+
+
+def train(cfg: DistillConfig, lists: TeacherLists, run_dir: RunDir, console: Console) -> None:
+    """All steps; leaves the student in the run directory."""
+    from rlpost.distill.fit import fit
+
+    optim = cfg.optimizer
+    student = build(cfg)
+    with watched(console, steps=cfg.steps) as show:
+
+        def observe(step: int, metrics: Mapping[str, float]) -> None:
+            run_dir.log_step(step, step, metrics)
+            show(step, metrics)
+
+        fit(
+            student,
+            lists,
+            steps=cfg.steps,
+            batch_size=cfg.batch_size,
+            optim=OptimSettings(
+                learning_rate=optim.learning_rate,
+                schedule=optim.schedule,
+                warmup_steps=optim.warmup_steps,
+                total_steps=cfg.steps,
+                weight_decay=optim.weight_decay,
+                max_grad_norm=optim.max_grad_norm,
+            ),
+            observe=observe,
+        )
+    student.save(run_dir.path)
