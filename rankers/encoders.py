@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,9 +39,9 @@ class CosineJudge:
         queries = self.embedder.embed(
             [self.query_prompt + question.query for question in questions]
         )
-        passages = embedded_passages(self.embedder, questions, self.passage_prompt)
+        passages = _passages(self.embedder, questions, self.passage_prompt)
         return [
-            Reply(reading=certain(cosines(query, passages, question)))
+            Reply(reading=certain(_cosines(query, passages, question)))
             for question, query in zip(questions, queries, strict=True)
         ]
 
@@ -68,9 +68,9 @@ class ListwiseQueryJudge:
             for question in questions
         ]
         queries = self.embedder.embed_chats([prompt.chat for prompt in prompts])
-        passages = embedded_passages(self.embedder, questions, "")
+        passages = _passages(self.embedder, questions, "")
         return [
-            Reply(reading=certain(cosines(query, passages, question)), truncated=prompt.truncated)
+            Reply(reading=certain(_cosines(query, passages, question)), truncated=prompt.truncated)
             for question, prompt, query in zip(questions, prompts, queries, strict=True)
         ]
 
@@ -99,16 +99,16 @@ def e2rank_messages(
     return [{"role": "user", "content": content}]
 
 
-def embedded_passages(
+def _passages(
     embedder: Embedder, questions: Sequence[Question], prompt: str
 ) -> dict[str, NDArray[np.float32]]:
     """Unit vectors of all different passages of ``questions``, encoded in one call."""
-    texts = list(dict.fromkeys(_all_passages(questions)))
+    texts = list(dict.fromkeys(text for question in questions for text in question.passages))
     vectors = unit(embedder.embed([prompt + text for text in texts]))
     return dict(zip(texts, vectors, strict=True))
 
 
-def cosines(
+def _cosines(
     query: NDArray[np.float32], passages: dict[str, NDArray[np.float32]], question: Question
 ) -> Scores:
     """Cosine of ``query`` with each passage of ``question``, in order."""
@@ -116,7 +116,3 @@ def cosines(
 
     matrix = np.stack([passages[text] for text in question.passages])
     return tuple((matrix @ unit(query)).tolist())
-
-
-def _all_passages(questions: Iterable[Question]) -> Iterable[str]:
-    return (passage for question in questions for passage in question.passages)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from rankers.budget import Budget, fitted
+from rankers.budget import Budget
 from rankers.errors import BackendError
-from rankers.judges import LabelJudge, Question, Reply, certain
+from rankers.judges import LabelJudge, Question, Reply, certain, prompts_of
 from rankers.plans import unseeded
 from rankers.ports import LabelBackend, LikelihoodBackend
 from rankers.prompts import Message, one_line
@@ -60,10 +60,7 @@ class QueryLikelihoodJudge:
     budget: Budget | None = None
 
     def __call__(self, questions: Sequence[Question]) -> list[Reply[float] | BackendError]:
-        prompts = [
-            fitted(self.budget, _about_passage, question.query, question.passages)
-            for question in questions
-        ]
+        prompts = prompts_of(questions, _about_passage, self.budget)
         found = self.backend.likelihoods(
             [prompt.chat for prompt in prompts],
             answers=[one_line(question.query) for question in questions],
