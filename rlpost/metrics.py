@@ -64,6 +64,9 @@ METRICS: dict[str, Metric] = {
     "kl/reference": Metric(
         mean, "k3 estimate in nats of KL(learner || base model) over completion tokens"
     ),
+    "reward/kl_cost": Metric(
+        mean, "mean that the KL penalty took from a completion's reward, at the policy that sampled"
+    ),
     "mismatch/k1": Metric(
         first,
         "k1 estimate in nats of KL(engine || learner) before the step's first update: staleness, "

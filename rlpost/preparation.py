@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
+import torch
+
 from rlpost.aggregation import Totals, totals_of
 from rlpost.algorithm import Algorithm
 from rlpost.batching import TokenBatch, batches, num_tokens
@@ -57,7 +59,8 @@ class Preparation:
         """TrainingError, naming ``step``, when an engine reported a non-finite log-probability."""
         algorithm = self.algorithm
         _refuse_non_finite(groups, step)
-        samples = algorithm.credited(groups, *self._divergence(groups))
+        cost, costs = self._divergence(groups)
+        samples = algorithm.credited(groups, *cost)
         looked = [i for i, s in enumerate(samples) if algorithm.needs_all or any(s.advantages_T)]
         chosen = [samples[i] for i in looked]
         seen = self._look(chosen, algorithm.asks)
@@ -66,6 +69,7 @@ class Preparation:
             chosen, shaped = algorithm.shaping.shape(chosen)
         tokens = SampledTokens.of(chosen, device=self.policy.device)
         tokens, weighted = algorithm.weighting(tokens, seen)
+        teaches = tokens.teaches_S.tolist()
         parts = []
         for number in range(self.minibatches):
             start, end = (len(samples) * n // self.minibatches for n in (number, number + 1))
@@ -73,11 +77,11 @@ class Preparation:
             totals = totals_of(samples[start:end])
             if tokens.present_T is not None:
                 totals = Totals.of(n for n in tokens.take(members).counts_S.tolist() if n)
-            # Without credit a sample adds nothing to the gradient of the objective: its tokens
-            # count in the denominators only.
-            trained = [k for k in members if algorithm.trains_all or any(chosen[k].advantages_T)]
+            # Without credit, or masked, a sample adds nothing to the gradient of the objective:
+            # its tokens count in the denominators only.
+            trained = [k for k in members if algorithm.trains_all or teaches[k]]
             parts.append(self._part(totals, chosen, tokens, trained))
-        return Prepared(samples, parts, {**shaped, **weighted})
+        return Prepared(samples, parts, {**costs, **shaped, **weighted})
 
     def _part(
         self,
@@ -122,19 +126,23 @@ class Preparation:
         sums = iter(segment_sum(seen.proximal_T, lengths_S).tolist())
         return [[next(sums) for _ in group.rollouts] for group in groups]
 
-    def _divergence(self, groups: Sequence[Group]) -> tuple[Transform, ...]:
+    def _divergence(
+        self, groups: Sequence[Group]
+    ) -> tuple[tuple[Transform, ...], Mapping[str, float]]:
         """What a KL penalty in the reward makes of rewards; nothing without one."""
         penalty = self.algorithm.reward_kl
         if penalty is None:
-            return ()
+            return (), {}
         samples = _without_credit(groups)
         seen = self._look(samples, Asks(reference=True))
         assert seen.reference_T is not None
         tokens = SampledTokens.of(samples, device=self.policy.device)
         costs_T = penalty(tokens.behaviour_T, seen.reference_T)
-        costs = iter(segment_sum(costs_T, tokens.lengths_S).tolist())
+        costs_S = segment_sum(costs_T, tokens.lengths_S)
+        costs = iter(costs_S.tolist())
         costs_P_G = {group.key: [next(costs) for _ in group.rollouts] for group in groups}
-        return (partial(_less, costs_P_G=costs_P_G),)
+        metrics = {"reward/kl_cost": float(costs_S.mean(dtype=torch.float64))}
+        return (partial(_less, costs_P_G=costs_P_G),), metrics
 
 
 def _without_credit(groups: Sequence[Group]) -> list[Sample]:
@@ -149,9 +157,10 @@ def _less(group: Group, *, costs_P_G: Mapping[GroupKey, Sequence[float]]) -> lis
 def _refuse_non_finite(groups: Sequence[Group], step: int) -> None:
     for group in groups:
         for rollout in group.rollouts:
-            for logprob in rollout.completion.logprobs_T:
-                if not math.isfinite(logprob):
-                    raise TrainingError(
-                        f"step {step}: the engine reported a log-probability of {logprob}; "
-                        "the weights are unchanged"
-                    )
+            logprobs_T = rollout.completion.logprobs_T
+            if not math.isfinite(sum(logprobs_T)):
+                broken = [logprob for logprob in logprobs_T if not math.isfinite(logprob)]
+                raise TrainingError(
+                    f"step {step}: the engine reported a log-probability of {broken[0]}; "
+                    "the weights are unchanged"
+                )

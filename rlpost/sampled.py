@@ -65,6 +65,16 @@ class SampledTokens:
         return segment_sum(self.present_T.double(), self.lengths_S).long()
 
     @property
+    def teaches_S(self) -> Tensor:
+        """Whether a sequence has a token with an advantage that no weight or mask takes away."""
+        live_T = self.advantages_T != 0
+        if self.weights_T is not None:
+            live_T = live_T & (self.weights_T != 0)
+        if self.kept_T is not None:
+            live_T = live_T & self.kept_T
+        return segment_sum(live_T.double(), self.lengths_S) > 0
+
+    @property
     def lengths_R(self) -> Tensor:
         """Tokens of each run that shares an importance ratio; they sum to T."""
         if self.starts_T is None:

@@ -185,6 +185,21 @@ def test_masks_and_bonus_together_do_not_depend_on_the_token_budget(
     assert reports[0]["mismatch/max"] > 0.05
 
 
+def test_a_step_that_is_rejected_whole_changes_nothing(folder: Path, stale: list[Group]) -> None:
+    """Momentum of the step before must not move the weights either."""
+    learner = tiny_learner(
+        folder,
+        rejections=[{"kind": "bounds", "divergence": "k2", "scope": "max", "high": 1e-3}],
+    )
+    fresh = learner.step(random_groups(learner, REWARDS))
+    assert fresh["rejection/kept"] == 1
+    before = weights(learner)
+    metrics = learner.step(stale)
+    assert metrics["rejection/kept_sequences"] == 0
+    assert metrics["updates/skipped"] == 1
+    assert_same(weights(learner), before, atol=0, rtol=0)
+
+
 def test_zero_length_completions_take_part_in_the_denominator(folder: Path) -> None:
     """A sequence of no tokens among others changes shares, and one alone changes nothing."""
     learner = tiny_learner(folder, aggregation="sequence_mean")
