@@ -1,0 +1,58 @@
+"""`rlpost data`, through the real command line."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rankers.datasets import load_collection
+from rankers.trec import read_run
+from rlpost.cli import app
+from tests.small_beir import small_beir
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RLPOST_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    return small_beir(tmp_path / "small")
+
+
+def rlpost(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_list_finds_collections_with_their_splits(folder: Path) -> None:
+    row = next(
+        line for line in rlpost("data", "list", folder.parent).splitlines() if "small" in line
+    )
+    assert "test train" in row
+    assert "beir/scifact/test" in rlpost("data", "list", "--names", "scifact").split()
+
+
+def test_info_counts(folder: Path) -> None:
+    printed = rlpost("data", "info", folder, "--split", "train")
+    assert "small (train)" in printed
+    for name, value in {"documents": "12", "queries": "8", "judgements by grade": "1: 8"}.items():
+        assert any(name in line and f" {value} " in line for line in printed.splitlines()), name
+
+
+def test_convert_writes_what_loads_again(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "copy"
+    files = rlpost("data", "convert", folder, "--out", out, "--layout", "msmarco").split()
+    assert str(out / "collection.tsv") in files
+    copy, original = load_collection(out), load_collection(folder)
+    assert (copy.queries, copy.qrels) == (original.queries, original.qrels)
+    assert [d.content for d in copy.corpus.values()] == [
+        d.content for d in original.corpus.values()
+    ]
+
+
+def test_retrieve_names_the_engine_in_the_run(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bm25.trec"
+    printed = rlpost("data", "retrieve", folder, "--stage", "bm25s", "--depth", 3, "--out", out)
+    assert "bm25-bm25s-k1=0.9-b=0.4" in printed
+    assert set(read_run(out)) == set(load_collection(folder).queries)
+    assert all(line.endswith(" bm25-bm25s-k1=0.9-b=0.4") for line in out.read_text().splitlines())
