@@ -64,7 +64,7 @@ def dense_run(
 
 def dense_tag(model: str | Path) -> str:
     """The tag a run of ``dense_run`` goes by in TREC files."""
-    return f"dense-{Path(model).name}"
+    return "-".join(["dense", *Path(model).name.split()])
 
 
 def nearest(

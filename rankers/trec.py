@@ -76,6 +76,12 @@ def read_run(path: Path) -> dict[str, list[ScoredDoc]]:
     rank column says. Raises DataError on an empty file, a malformed line, a score that is not a
     finite number, and a document listed twice for a query.
     """
+    from rankers.run_columns import read_run_columns
+
+    return read_run_columns(path) or _read_run_lines(path)
+
+
+def _read_run_lines(path: Path) -> dict[str, list[ScoredDoc]]:
     run: dict[str, dict[str, float]] = {}
     for number, line in numbered_lines(path):
         try:

@@ -1,17 +1,21 @@
 """Our values against hand arithmetic, against golden ones, and against other evaluators."""
 
+import importlib.util
 import math
+import re
+import subprocess
+import zipfile
 from pathlib import Path
 
 import ir_measures
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from rankers.datasets import load_collection
 from rankers.errors import DataError
 from rankers.measures import evaluate, ndcg
-from rankers.trec import read_run, write_run
+from rankers.trec import read_run, write_qrels, write_run
 from rankers.types import ScoredDoc
 from tests.paths import SHARED, needs_shared
 from tests.rankers.golden import golden
@@ -113,6 +117,66 @@ def test_a_written_run_means_the_same_to_every_evaluator(
         # trec_eval cannot cut the reciprocal rank, but no list here is longer than 12.
         if values["recip_rank"] >= 0.1:
             assert ours.per_query["RR@10"][query_id] == pytest.approx(values["recip_rank"])
+
+
+def trec_eval_binary(folder: Path) -> Path:
+    """The trec_eval that Pyserini carries, taken out of its jar."""
+    pyserini = importlib.util.find_spec("pyserini")
+    if pyserini is None or not pyserini.submodule_search_locations:
+        pytest.skip("Pyserini is not installed")
+    [jar] = Path(pyserini.submodule_search_locations[0]).glob("resources/jars/anserini-*.jar")
+    with zipfile.ZipFile(jar) as archive:
+        binary = Path(archive.extract("trec_eval/trec_eval-linux-amd64", folder))
+    binary.chmod(0o755)
+    return binary
+
+
+TREC_EVAL = {  # its name, ours
+    "ndcg_cut_10": "nDCG@10",
+    "ndcg": "nDCG",
+    "map": "AP",
+    "map_cut_10": "AP@10",
+    "recip_rank": "RR",
+    "recall_10": "R@10",
+    "P_5": "P@5",
+    "success_5": "Success@5",
+    "Rprec": "Rprec",
+    "bpref": "Bpref",
+}
+
+
+@settings(max_examples=8, derandomize=True, phases=[Phase.generate])
+@given(st.lists(st.tuples(RUN, GAINS), min_size=20, max_size=40))
+def test_trec_eval_finds_the_same_in_a_raw_run_with_ties(
+    tmp_path_factory: pytest.TempPathFactory,
+    problems: list[tuple[list[ScoredDoc], dict[str, int]]],
+) -> None:
+    folder = tmp_path_factory.mktemp("trec-eval")
+    path, qrels_path = folder / "run.trec", folder / "qrels"
+    # trec_eval stops at a query whose judgements are all negative: hence one of 0 each.
+    qrels = {f"q{i}": {"other": 0} | gains for i, (_, gains) in enumerate(problems)}
+    qrels["lacking"] = {"d0": 1}
+    write_raw(path, {f"q{i}": dict(docs) for i, (docs, _) in enumerate(problems)})
+    write_qrels(qrels_path, qrels)
+    options = [word for name in TREC_EVAL for word in ("-m", name.replace("_cut_", "_cut."))]
+    options = [re.sub(r"^(recall|P|success)_", r"\1.", word) for word in options]
+    printed = subprocess.check_output(
+        [trec_eval_binary(folder), "-c", "-q", *options, qrels_path, path], text=True
+    )
+    ours = evaluate(read_run(path), qrels, list(TREC_EVAL.values()))
+    rows = [line.split() for line in printed.splitlines()]
+    for name, query_id, value in rows:
+        values = dict(ours.per_query[TREC_EVAL[name]]) | {"all": ours.mean[TREC_EVAL[name]]}
+        assert values[query_id] == pytest.approx(float(value), abs=5.1e-5)  # it prints 4 decimals
+    assert len(rows) == (len(qrels) + 1) * len(TREC_EVAL) - len(TREC_EVAL)
+
+    pytrec_eval = pytest.importorskip("pytrec_eval")  # the same code, with all decimals
+    raw = {f"q{i}": dict(docs) for i, (docs, _) in enumerate(problems)}
+    for query_id, found in (
+        pytrec_eval.RelevanceEvaluator(qrels, set(TREC_EVAL)).evaluate(raw).items()
+    ):
+        mine = {name: ours.per_query[TREC_EVAL[name]][query_id] for name in TREC_EVAL}
+        assert found == pytest.approx(mine, abs=1e-6)
 
 
 @needs_shared

@@ -1,5 +1,6 @@
 """Runs and qrels on disk: strict reading, and writing that leaves no ties to disagree on."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankers.errors import DataError
-from rankers.trec import decreasing_float32, read_qrels, read_run, write_qrels, write_run
+from rankers.run_columns import read_run_columns
+from rankers.trec import (
+    _read_run_lines,
+    decreasing_float32,
+    read_qrels,
+    read_run,
+    write_qrels,
+    write_run,
+)
 from rankers.types import ScoredDoc
 
 FINITE = st.floats(-(2.0**99), 2.0**99, width=32, allow_subnormal=False)
@@ -59,10 +68,52 @@ def test_reading_follows_trec_eval_and_not_the_rank_column(tmp_path: Path) -> No
     assert [doc.id for doc in read_run(path)["q"]] == ["b", "c", "a"]
 
 
+LINES = st.lists(
+    st.tuples(
+        st.sampled_from(["q1", "q2", "30"]),
+        st.sampled_from(["a", "b", "NA", "null", "7", '"x"']),
+        st.sampled_from(["1", "1.00000001", "-2e3", "16777217", "16777216"]),
+    ),
+    min_size=1,
+    unique_by=lambda line: line[:2],
+)
+
+
+@given(LINES, st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_reading_by_columns_equals_reading_by_lines(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str, str]],
+    end: str,
+    unusual: bool,
+) -> None:
+    path = tmp_path_factory.mktemp("runs") / "a.trec"
+    lines = [f"{q} Q0 {d} 1 {score} t{end}" for q, d, score in rows]
+    path.write_bytes(b"\xef\xbb\xbf" * unusual + (end * unusual).join(lines).encode())
+    by_columns = read_run_columns(path)
+    assert by_columns is not None
+    assert list(by_columns.items()) == list(_read_run_lines(path).items())
+    path.write_text("".join(lines).replace(" Q0 ", "\tQ0   "))
+    assert read_run_columns(path) is None
+    assert read_run(path) == by_columns
+
+
+def test_a_gzipped_run(tmp_path: Path) -> None:
+    path = tmp_path / "a.trec.gz"
+    path.write_bytes(gzip.compress(b"q Q0 a 1 1.0 t\n"))
+    assert read_run(path) == {"q": [ScoredDoc("a", 1.0)]}
+    whole = "".join(f"q Q0 d{i} 1 {-i} t\n" for i in range(999)).encode()
+    path.write_bytes(gzip.compress(whole)[:-9])
+    with pytest.raises(DataError, match=r"a.trec.gz:\d+: broken gzip"):
+        read_run(path)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("q Q0 a 1 1.0 t\nq Q0 b 2 inf t\n", ":2: score of 'b' must be finite, got inf"),
+        ("q Q0 a 1  t\n", ":1: expected 'query Q0 doc rank score tag'"),
         ("q Q0 a 1 1.0 t\nq Q0 a 2 0.5 t\n", ":2: 'a' is listed twice for query 'q'"),
         ("q Q0 a 1 nan t\n", ":1: score of 'a' must be finite, got nan"),
         ("q Q0 a 1 high t\n", ":1: score must be a number, got 'high'"),
