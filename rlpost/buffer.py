@@ -132,12 +132,12 @@ class GroupBuffer:
         if late:
             self._waiting = [held for held in self._waiting if held.parcel.index in self._held]
 
-    def settle(self, indices: Iterable[int]) -> None:
+    def settle(self, indices: Sequence[int]) -> None:
         """These positions were trained on under a lease of a buffer that is gone."""
         for index in indices:
             if index in self._held:
                 self._forget(self._held[index].parcel)
-            self._settled.add(index)
+        self.discard(indices)
         self._waiting = [held for held in self._waiting if held.parcel.index in self._held]
 
     def discard(self, indices: Iterable[int]) -> list[int]:

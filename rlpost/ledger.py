@@ -104,7 +104,11 @@ class Ledger:
         for index in indices:
             self._leave(index)
             self._failures.pop(index, None)
-            self._settled.add(index)
+            if index in self._filtered:
+                # Its queue died under the learner, and sampling it again found nothing in it.
+                self._num_filtered -= 1
+            else:
+                self._settled.add(index)
         self._filtered.clear()
 
     def is_running(self, index: int, attempt: int) -> bool:

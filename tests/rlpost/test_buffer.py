@@ -212,4 +212,5 @@ def test_discard_settles_what_is_not_in_here_and_names_what_is() -> None:
     assert b.dropped == ()
     assert b.discard([0, 2]) == []
     assert b.put(parcel(2, version=1)) == "duplicate"
+    b.settle([2])
     assert indices(lease(b, 1, version=1)) == [1]

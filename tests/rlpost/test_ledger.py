@@ -122,6 +122,20 @@ def test_a_filtered_group_gives_its_place_to_the_next_prompt() -> None:
     assert book.filtered_since_step == {}
 
 
+def test_a_group_that_is_trained_after_all_counts_as_trained() -> None:
+    """Leased, lost with its queue, rolled out again under another policy, and left out there."""
+    book = ledger(max_lag=1)
+    book.admit(0)
+    for index in range(4):
+        book.queued(index)
+    book.lost_queue()
+    book.admit(0)
+    book.filtered(2, 0.0)
+    book.trained(range(4))
+    assert book.num_trained == 4
+    assert positions(book.admit(1)) == [(8, 0), (9, 0), (10, 0), (11, 0)]
+
+
 def test_places_of_filtered_groups_are_refilled_by_whole_calls() -> None:
     book = ledger(max_lag=1, prompts_per_call=2)
     book.admit(0)
