@@ -40,7 +40,7 @@ class BoundsRejection(Section):
     """Tokens or sequences are left out where the two policies differ by more than bounds allow."""
     divergence: Literal["ratio", "k2", "k3", "k3_reverse"] = "ratio"
     """The ratio learner / engine itself, or an estimate of a divergence: ``k3`` is verl's,
-    ``k3_reverse`` AReaL's."""
+    ``k3_reverse`` AReaL's. verl's ``k1`` bounds the inverse ratio: 1 / high to 1 / low here."""
     scope: Literal["token", "sum", "mean", "max"] = "token"
     """Each token by itself, or whole sequences by the sum, mean or maximum over their tokens; the
     ``ratio`` of a sequence is then the product, geometric mean or maximum."""

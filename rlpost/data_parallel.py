@@ -46,7 +46,11 @@ class Alone:
 
 
 class TorchRanks:
-    """The ranks of the initialised torch.distributed process group."""
+    """The ranks of the initialised torch.distributed process group.
+
+    Diagnostics are summed on the CPU: with a model on CUDA the group's backend has to be
+    ``cpu:gloo,cuda:nccl``.
+    """
 
     def __init__(self) -> None:
         self.rank = torch.distributed.get_rank()
