@@ -59,3 +59,28 @@ def test_golden_policy_gradient_and_its_expectation() -> None:
 def test_one_sample_has_no_baseline() -> None:
     with pytest.raises(ValueError, match="need >= 2 samples"):
         plackett_luce.leave_one_out(torch.tensor([1.0]))
+
+
+def test_a_ranking_that_stops_early_has_the_probability_of_all_that_go_on() -> None:
+    top = torch.tensor([[3, 1]])
+    going_on = [order for order in ALL.tolist() if order[:2] == [3, 1]]
+    whole = plackett_luce.logprob(SCORES, torch.tensor(going_on)).exp().sum()
+    assert plackett_luce.logprob(SCORES, top).exp().item() == pytest.approx(whole.item())
+    sampled = plackett_luce.sample(SCORES, 5, num_ranks=2, generator=torch.Generator())
+    assert sampled.shape == (5, 2)
+
+
+def test_entropy_of_each_choice() -> None:
+    found = plackett_luce.rank_entropies(SCORES, torch.tensor([[3, 1, 0, 2]]))[0]
+    first = SCORES.softmax(0)
+    third = torch.stack([SCORES[0], SCORES[2]]).softmax(0)
+    assert found[0].item() == pytest.approx(-(first * first.log()).sum().item())
+    assert found[2].item() == pytest.approx(-(third * third.log()).sum().item())
+    assert found[3].item() == pytest.approx(0.0)
+
+
+def test_entropy_has_a_gradient_also_where_a_choice_is_certain() -> None:
+    scores = torch.tensor([300.0, 0.0, -300.0], requires_grad=True)
+    plackett_luce.rank_entropies(scores, torch.tensor([[1, 0, 2]])).sum().backward()
+    assert scores.grad is not None
+    assert scores.grad.isfinite().all()
