@@ -26,7 +26,7 @@ Rerankers = Callable[[Backend], Reranker]
 class OneRelevant(Writer):
     """Shows one relevant candidate, the first stage's best, among irrelevant ones.
 
-    A query without a relevant candidate shows irrelevant ones alone: no prompt to train on.
+    A query with no relevant candidate, or nothing to tell it from, has none: nothing to train on.
     """
 
     def __init__(self, *, sublists: bool, **arguments: Any) -> None:
@@ -39,12 +39,12 @@ class OneRelevant(Writer):
         gains = self.gains(query_id, found)
         relevant = [doc_id for doc_id, gain in zip(found, gains, strict=True) if gain][:1]
         others = [doc_id for doc_id, gain in zip(found, gains, strict=True) if not gain]
-        kept = {*relevant, *others[: self._num_candidates - len(relevant)]}
+        kept = {*relevant, *others[: self._num_candidates - 1]} if relevant and others else ()
         return [doc_id for doc_id in found if doc_id in kept]
 
     def shown(self, query_id: str, *, seed: int) -> Candidates:
         shown = super().shown(query_id, seed=seed)
-        if not self._sublists or len(shown.doc_ids) < 2:
+        if not self._sublists:
             return shown
         size = random.Random(f"{seed}/size").randint(2, len(shown.doc_ids))
         truth = shown.gains.index(max(shown.gains))
