@@ -106,6 +106,12 @@ def _read_run_lines(path: Path) -> dict[str, list[ScoredDoc]]:
     return {query_id: _in_trec_order(docs) for query_id, docs in run.items()}
 
 
+def run_tag(path: Path) -> str:
+    """The tag of a run's first line, which names the system; empty where there is none."""
+    _, line = next(iter(numbered_lines(path)), (0, ""))
+    return "".join(line.split()[5:6])
+
+
 def write_run(path: Path, run: Run, *, tag: str) -> None:
     """Write a run so that every evaluator ranks as the lists do; whole or not at all.
 

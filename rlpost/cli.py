@@ -14,6 +14,7 @@ import typer
 
 from rlpost.cli_data import data_app
 from rlpost.cli_distill import distill
+from rlpost.cli_evaluate import MeasuresCommand, evaluate
 from rlpost.cli_rerank import rerank
 from rlpost.errors import RlpostError, UserError
 
@@ -85,39 +86,7 @@ def check(
         print_resolved(config, overrides or [])
 
 
-@app.command()
-def evaluate(
-    dataset: Annotated[str, typer.Option(help="`pydoc` or a BEIR folder")],
-    run: Annotated[list[Path], typer.Option(help="TREC run; repeat to compare several")],
-    split: Annotated[str, typer.Option(help="Judgements to use: qrels/SPLIT.tsv")] = "test",
-    baseline: Annotated[
-        str | None, typer.Option(help="Run to compare with, by file name; default: the first")
-    ] = None,
-    measures: Annotated[
-        str, typer.Option(help="Measures of ir_measures, separated by spaces")
-    ] = "nDCG@10 RR@10",
-    json_to: Annotated[
-        str | None, typer.Option("--json", help="Write JSON to a file, or - for standard output")
-    ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown")] = None,
-) -> None:
-    """Evaluate TREC runs: means, differences with intervals, significance.
-
-    A query that a run lacks counts 0; means are over all judged queries.
-    """
-    from rlpost import scoreboard
-
-    board = scoreboard.scoreboard(
-        dataset=dataset, split=split, paths=run, baseline=baseline, measures=measures.split()
-    )
-    if json_to != "-":
-        scoreboard.show(board)
-    if json_to is not None:
-        scoreboard.write_json(board, json_to)
-    if markdown is not None:
-        scoreboard.write_markdown(board, markdown)
-
-
+app.command(cls=MeasuresCommand)(evaluate)
 app.command()(rerank)
 app.command()(distill)
 

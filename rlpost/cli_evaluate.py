@@ -1,0 +1,124 @@
+"""The command `rlpost evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand
+
+from rlpost.cli_data import IdenticalIdsOption, SplitOption, UnknownDocsOption
+from rlpost.errors import UserError
+
+
+class MeasuresCommand(TyperCommand):
+    """Takes several words after ``--measures``, up to the next option or a suite's file."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Join the words into one value first."""
+        folded: list[str] = []
+        joining = False
+        for word in args:
+            if joining and not word.startswith("-") and not word.endswith((".yaml", ".yml")):
+                folded[-1] = f"{folded[-1]} {word}".strip()
+                continue
+            joining = word == "--measures"
+            folded += [word, ""] if joining else [word]
+        return super().parse_args(ctx, folded)
+
+
+def evaluate(
+    suite: Annotated[
+        Path | None, typer.Argument(help="YAML file of a suite: systems x collections")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="`pydoc`, a folder, or a name of ir_datasets")
+    ] = None,
+    run: Annotated[
+        list[str] | None, typer.Option(help="TREC run; repeat to compare several")
+    ] = None,
+    split: SplitOption = "test",
+    baseline: Annotated[
+        str | None, typer.Option(help="Run to compare with, by file name; default: the first")
+    ] = None,
+    measures: Annotated[
+        str, typer.Option(help="Measures of ir_measures, such as nDCG@10 AP RR@10 'AP(rel=2)'")
+    ] = "nDCG@10 RR@10",
+    correction: Annotated[
+        Literal["holm", "bonferroni"], typer.Option(help="Of p values over several runs")
+    ] = "holm",
+    resamples: Annotated[
+        int, typer.Option(min=100, help="Of bootstrap and randomisation")
+    ] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the resampling")] = 0,
+    unknown_docs: UnknownDocsOption = "error",
+    identical_ids: IdenticalIdsOption = "auto",
+    json_to: Annotated[
+        str | None, typer.Option("--json", help="Write JSON to a file, or - for standard output")
+    ] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page with plots")] = None,
+    per_query: Annotated[Path | None, typer.Option(help="Write per-query values as CSV")] = None,
+    reproduce: Annotated[
+        Path | None, typer.Option(help="Evaluate again what this JSON result evaluated")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Of a suite: cells at once, as Ray tasks from 2 on")
+    ] = 1,
+) -> None:
+    """Evaluate TREC runs: means, differences with intervals, significance.
+
+    With a suite file: retrieve, rerank and evaluate every system on every collection; what is
+    finished is not repeated. With --reproduce: exit 1 where a number is not the same.
+    """
+    if reproduce is not None:
+        _reproduce(reproduce)
+        return
+    if suite is not None:
+        _suite(suite, workers)
+        return
+    if dataset is None or not run:
+        raise UserError("give --dataset and --run, a suite file, or --reproduce RESULT.json")
+    from rlpost.comparison import output
+    from rlpost.comparison.board import Request, scoreboard
+
+    board = scoreboard(
+        Request(
+            dataset=str(Path(dataset).absolute()) if Path(dataset).is_dir() else dataset,
+            runs=[str(Path(one).absolute()) for one in run],
+            split=split,
+            measures=measures.split(),
+            baseline=baseline,
+            correction=correction,
+            resamples=resamples,
+            seed=seed,
+            unknown_docs=unknown_docs,
+            identical_ids=identical_ids,
+        )
+    )
+    if json_to != "-":
+        output.show(board)
+    if json_to is not None:
+        output.write_json(board.as_json(), json_to)
+    if markdown is not None:
+        output.write_markdown(board, markdown)
+    if per_query is not None:
+        output.write_per_query(board, per_query)
+    if html is not None:
+        from rlpost.comparison.compared import write_comparison
+
+        write_comparison(board, html)
+
+
+def _reproduce(path: Path) -> None:
+    from rlpost.comparison.reproduce import report, reproduce
+
+    found = reproduce(path)
+    print(report(found))
+    if found.different:
+        raise typer.Exit(1)
+
+
+def _suite(path: Path, workers: int) -> None:
+    raise UserError(f"{path}: suites are not there yet")

