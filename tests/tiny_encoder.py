@@ -28,13 +28,13 @@ WORDS = [
 ]
 
 
-def bi_encoder_dir(folder: Path, *, seed: int = 0) -> Path:
-    """Write a mean-pooling bi-encoder (16 dimensions, context 64) into ``folder``; returns it."""
+def bi_encoder_dir(folder: Path, *, seed: int = 0, context: int = 64) -> Path:
+    """Write a mean-pooling bi-encoder (16 dimensions) into ``folder``; returns it."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-    base = _saved(folder / "base", "BertModel", seed)
-    transformer = Transformer(str(base), max_seq_length=64)
+    base = _saved(folder / "base", "BertModel", seed, max_position_embeddings=context)
+    transformer = Transformer(str(base), max_seq_length=context)
     model = SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
     model.save(str(folder / "model"))
     return folder / "model"
@@ -56,9 +56,8 @@ def _saved(folder: Path, kind: str, seed: int, **options: Any) -> Path:
         intermediate_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
-        max_position_embeddings=64,
         initializer_range=0.5,
-        **options,
+        **({"max_position_embeddings": 64} | options),
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,0 +1,134 @@
+"""`rlpost distill` from a config to a student that `rankers` can use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rankers.backends.sentence import SentenceEmbedder
+from rankers.datasets import load_collection
+from rankers.errors import DataError
+from rankers.trec import write_run
+from rankers.types import ScoredDoc
+from rlpost.cli import app
+from rlpost.distill.config import load
+from rlpost.distill.lists import TeacherLists, Texts
+from rlpost.distill.run import distill
+from rlpost.errors import UserError
+from rlpost.models import load_tokenizer
+from tests.paths import REPO
+from tests.small_beir import FACTS, small_beir
+from tests.tiny_encoder import bi_encoder_dir
+
+CONFIGS = REPO / "configs" / "distill"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLPOST_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    return small_beir(tmp_path / "beir")
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    """Knows the relevant document of every training query, and puts two others behind it."""
+    ids = list(FACTS)
+    run = {
+        f"q-{doc}": [
+            ScoredDoc(other, -float(rank))
+            for rank, other in enumerate([doc, ids[i - 1], ids[i - 2]])
+        ]
+        for i, doc in enumerate(ids[:8])
+    }
+    write_run(tmp_path / "teacher.trec", run, tag="teacher")
+    return tmp_path / "teacher.trec"
+
+
+def settings(beir: Path, folder: Path, *more: str) -> list[str]:
+    return [
+        *(f"data.path={beir}", "data.first_stage=bm25s", f"output={folder / 'runs'}"),
+        *("candidates=3", "passage_tokens=12", "query_tokens=12", "batch_size=4"),
+        *more,
+    ]
+
+
+def losses(run: Path) -> list[float]:
+    rows = (run / "metrics.jsonl").read_text("utf-8").splitlines()
+    return [json.loads(row)["loss/student"] for row in rows]
+
+
+@pytest.mark.parametrize("kind", ["first", "full"])
+def test_the_shipped_model_learns_the_teachers_order(
+    kind: str, beir: Path, teacher: Path, tmp_path: Path
+) -> None:
+    more = ("steps=12", "optimizer.learning_rate=1e-3", f"teacher={teacher}")
+    run = distill(CONFIGS / f"{kind}.yaml", settings(beir, tmp_path, *more))
+    found = losses(run)
+    assert len(found) == 12
+    assert found[-1] < 0.7 * found[0]
+    summary = json.loads((run / "summary.json").read_text("utf-8"))
+    assert summary["num_queries"] == 4
+    assert {"before", "after", "delta", "baselines"} <= summary.keys()
+    assert load_tokenizer(run / "model").chat_template
+
+
+def test_a_bi_encoder_learns_by_adapters(beir: Path, teacher: Path, tmp_path: Path) -> None:
+    model = bi_encoder_dir(tmp_path / "encoder", context=256)
+    more = (f"model.path={model}", "steps=10", f"teacher={teacher}", "model.max_length=256")
+    run = distill(CONFIGS / "e2rank.yaml", settings(beir, tmp_path, *more))
+    found = losses(run)
+    assert found[-1] < found[0]
+    assert (run / "adapter" / "adapter_model.safetensors").is_file()
+    before, after = (SentenceEmbedder(path).embed(["cat"]) for path in (model, run / "model"))
+    assert abs(before - after).max() > 1e-3, "the adapters are merged into what is saved"
+    more = (*more[:-1], "model.max_length=100")
+    with pytest.raises((UserError, DataError), match="than 100|lower candidates"):
+        distill(CONFIGS / "e2rank.yaml", settings(beir, tmp_path, *more))
+
+
+def test_lists_are_the_teachers_best_in_another_order(beir: Path, tiny_model: Path) -> None:
+    texts = Texts(
+        collection=load_collection(beir, "train"),
+        tokenizer=load_tokenizer(tiny_model),
+        passage_tokens=30,
+        query_tokens=30,
+    )
+    run = {
+        "q-list": [ScoredDoc(doc, 0.0) for doc in ("maxi", "unknown", "list", "sums", "copy")],
+        "q-dict": [ScoredDoc("dict", 0.0)],
+    }
+    lists = TeacherLists(texts=texts, run=run, length=3, seed=0)
+    assert len(lists) == 1, "q-dict has fewer than three"
+    shuffles = set()
+    for problem in lists.batch(0, 12):
+        assert problem.query == "sort a list in place"
+        best = [problem.passages[i] for i in problem.order]
+        assert best == [texts.passage(doc) for doc in ("maxi", "list", "sums")]
+        shuffles.add(problem.ranks)
+    assert len(shuffles) > 2
+    assert lists.batch(3, 4) == lists.batch(0, 16)[12:]
+    with pytest.raises(UserError, match="for none of the 8 training queries"):
+        TeacherLists(texts=texts, run=run, length=5, seed=0)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        load(CONFIGS / "first.yaml", ["steps=0", "model.lor.rank=3", "candidates=30"])
+    message = str(error.value)
+    assert "steps" in message
+    assert "did you mean 'model.lora" in message
+    with pytest.raises(UserError, match="'first' has 26 letters"):
+        load(CONFIGS / "first.yaml", ["candidates=30"])
+
+
+def test_the_command_teaches() -> None:
+    shown = CliRunner().invoke(app, ["distill", "--help"])
+    assert shown.exit_code == 0
+    assert "FIRST" in shown.stdout
