@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -112,13 +114,31 @@ def evaluate(
 
 
 def _reproduce(path: Path) -> None:
-    from rlpost.comparison.reproduce import report, reproduce
+    from rlpost.comparison.reproduce import read_result, report, reproduce
 
-    found = reproduce(path)
+    result = read_result(path)
+    if "cell" in result:
+        from rlpost.suite.again import reproduce_cell
+
+        found = reproduce_cell(result)
+    else:
+        found = reproduce(result, path)
     print(report(found))
     if found.different:
         raise typer.Exit(1)
 
 
 def _suite(path: Path, workers: int) -> None:
-    raise UserError(f"{path}: suites are not there yet")
+    from rlpost.suite.run import Runner, one_by_one, run_suite
+
+    runner: Runner = one_by_one
+    if workers > 1:
+        address = os.environ.get("RAY_ADDRESS")
+        from workers.environment import prepare_environment
+
+        prepare_environment(address)
+        from workers.suite import run_cells
+
+        runner = partial(run_cells, at_once=workers, address=address)
+    if not run_suite(path, runner):
+        raise typer.Exit(1)

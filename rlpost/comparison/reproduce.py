@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlpost.comparison.board import Request, Scoreboard, scoreboard
+from rlpost.comparison.board import Request, scoreboard
 from rlpost.errors import UserError
 
 TOLERANCE = 1e-9
@@ -29,15 +29,13 @@ class Reproduction:
         return [row for row in self.numbers if not abs(row[1] - row[2]) <= TOLERANCE]
 
 
-def reproduce(path: Path) -> Reproduction:
-    """Evaluate again what the result file ``path`` evaluated. UserError where it is none."""
-    before = read_result(path)
-    return against(before, scoreboard(request_of(before, path)))
+def reproduce(before: Mapping[str, Any], path: Path) -> Reproduction:
+    """Evaluate again what ``before``, read from the result file ``path``, evaluated."""
+    return against(before, scoreboard(request_of(before, path)).as_json())
 
 
-def against(before: Mapping[str, Any], board: Scoreboard) -> Reproduction:
-    """Compare a result file's object with a new scoreboard."""
-    after = json.loads(json.dumps(board.as_json()))
+def against(before: Mapping[str, Any], after: Mapping[str, Any]) -> Reproduction:
+    """Compare a result with a new one of the same request."""
     old, new = dict(_numbers(before)), dict(_numbers(after))
     missing = float("nan")
     return Reproduction(

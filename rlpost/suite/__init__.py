@@ -1,0 +1,1 @@
+"""`rlpost evaluate suite.yaml`: every system on every collection, resumable, one table."""
