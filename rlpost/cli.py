@@ -16,6 +16,7 @@ from rlpost.cli_data import data_app
 from rlpost.cli_distill import distill
 from rlpost.cli_evaluate import MeasuresCommand, evaluate
 from rlpost.cli_rerank import rerank
+from rlpost.cli_robustness import robustness
 from rlpost.errors import RlpostError, UserError
 
 app = typer.Typer(
@@ -88,6 +89,7 @@ def check(
 
 app.command(cls=MeasuresCommand)(evaluate)
 app.command()(rerank)
+app.command()(robustness)
 app.command()(distill)
 
 

@@ -70,7 +70,7 @@ def rerank(
         model=replace(source, max_length=max_length, dtype=dtype),
         backend=backend,
         template=template,
-        options={"window": window, "step": step, "k": k, "seed": seed, **_parsed(option or [])},
+        options={"window": window, "step": step, "k": k, "seed": seed, **parsed(option or [])},
         depth=depth,
         passage_tokens=passage_tokens,
     )
@@ -78,7 +78,8 @@ def rerank(
     start(replace(job, resume=resume, overwrite=overwrite, strict=strict, at_once=at_once))
 
 
-def _parsed(options: list[str]) -> dict[str, object]:
+def parsed(options: list[str]) -> dict[str, object]:
+    """``["num_children=19"]`` -> ``{"num_children": 19}``."""
     pairs = [option.partition("=") for option in options]
     for name, equals, _ in pairs:
         if not equals:

@@ -1,0 +1,1 @@
+"""`rlpost robustness`: does a reranker keep its quality when its input changes?"""

@@ -1,0 +1,154 @@
+"""A robustness report as tables on the terminal and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rankers.significance import Comparison
+from rlpost.comparison.page import Section, write_page
+from rlpost.robustness.measure import Report, Varied
+
+READING = (
+    "Change: variation minus the input as given, mean over queries with its 95% bootstrap "
+    "interval; p of the paired t-test, not corrected. Same: share of queries ranked exactly as "
+    "before; tau: Kendall's, between both rankings."
+)
+DIMENSIONS = ("repeated", "input order", "typos", "same meaning", "attacks")
+
+
+def sections(report: Report) -> list[Section]:
+    """One section per dimension."""
+    found = [
+        Section(title="Summary", table=_summary(report), notes=[READING]),
+        Section(
+            title="Over queries",
+            table=[
+                ["", report.measure],
+                ["first stage", f"{report.first_stage:.4f}"],
+                ["reranked", f"{report.given:.4f}"],
+                ["gain", _change(report.gain)],
+                ["standard deviation", f"{report.spread:.4f}"],
+                ["worst tenth at most", f"{report.worst_tenth:.4f}"],
+                ["queries at 0", f"{report.failed:.1%}"],
+            ],
+        ),
+    ]
+    for dimension in DIMENSIONS:
+        rows = [row for row in report.varied if row.dimension == dimension]
+        if rows:
+            found.append(Section(title=dimension.capitalize(), table=_table(rows)))
+    if report.elsewhere:
+        found.append(Section(title="Other collections", table=_elsewhere(report)))
+    return [*found, _cost(report)]
+
+
+def show(report: Report) -> None:
+    """The tables on the terminal."""
+    console = Console(highlight=False)
+    for section in sections(report):
+        head, *body = section.table
+        table = Table(title=section.title, box=box.SIMPLE)
+        for i, name in enumerate(head):
+            table.add_column(str(name), justify="right" if i else "left")
+        for row in body:
+            table.add_row(*map(str, row))
+        console.print(table)
+        for note in section.notes:
+            console.print(note, style="dim", markup=False)
+
+
+def write_report(report: Report, path: Path, *, title: str, origin: Sequence[str]) -> None:
+    """The page; ``origin`` are lines on where it comes from."""
+    made = Section(title="Where it comes from", notes=list(origin))
+    lead = (
+        f"{report.measure} {report.given:.4f} on {report.queries} queries, "
+        f"{_change(report.gain)} over the first stage."
+    )
+    write_page(path, title=title, lead=lead, sections=[*sections(report), made])
+
+
+def _summary(report: Report) -> list[list[str]]:
+    table = [["dimension", "variations", "mean", "worst", "spread", "same", "tau"]]
+    for dimension in DIMENSIONS:
+        rows = [row for row in report.varied if row.dimension == dimension]
+        if rows:
+            means = [row.mean for row in rows]
+            table.append(
+                [
+                    dimension,
+                    str(len(rows)),
+                    f"{fmean(means):.4f}",
+                    f"{min(means):.4f}",
+                    f"{max([*means, report.given]) - min([*means, report.given]):.4f}",
+                    f"{fmean(row.same_order for row in rows):.1%}",
+                    f"{fmean(row.tau for row in rows):.3f}",
+                ]
+            )
+    return table
+
+
+def _table(rows: Sequence[Varied]) -> list[list[str]]:
+    attacks = rows[0].dimension == "attacks"
+    head = ["variation", "mean", "change", "p", "same", "tau"]
+    table = [[*head, "risen", "places", "first"] if attacks else head]
+    for row in rows:
+        cells = [
+            row.name,
+            f"{row.mean:.4f}",
+            _change(row.change),
+            f"{row.change.p:.2g}",
+            f"{row.same_order:.1%}",
+            f"{row.tau:.3f}",
+        ]
+        if attacks:
+            shares = [row.risen, row.first]
+            risen, first = ("-" if share is None else f"{share:.1%}" for share in shares)
+            cells += [risen, "-" if row.places is None else f"{row.places:+.2f}", first]
+        table.append(cells)
+    return table
+
+
+def _elsewhere(report: Report) -> list[list[str]]:
+    table = [["collection", "queries", "first stage", "reranked", "gain", "p"]]
+    for row in report.elsewhere:
+        table.append(
+            [
+                row.name,
+                str(row.queries),
+                f"{row.first_stage:.4f}",
+                f"{row.reranked:.4f}",
+                _change(row.change),
+                f"{row.change.p:.2g}",
+            ]
+        )
+    return table
+
+
+def _cost(report: Report) -> Section:
+    answers = {name: dict(counts) for name, counts in report.malformed.items()}
+    classes = sorted({name for counts in answers.values() for name in counts})
+    table = [["answers", *classes]]
+    for name, counts in answers.items():
+        table.append([name, *(str(counts.get(kind, 0)) for kind in classes)])
+    cost = report.cost
+    return Section(
+        title="Cost and malformed answers",
+        table=table,
+        notes=[
+            f"Per query: {cost['calls']:.1f} calls, {cost['prompt_tokens']:,.0f} tokens read, "
+            f"{cost['generated_tokens']:,.0f} written; until a ranking stood "
+            f"{cost['seconds_p50']:.3g} s (p50), {cost['seconds_p95']:.3g} s (p95), "
+            "shared by queries ranked together."
+        ],
+    )
+
+
+def _change(found: Comparison) -> str:
+    low, high = found.ci95
+    return f"{found.mean:+.4f} [{low:+.3f}, {high:+.3f}]"
