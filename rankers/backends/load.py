@@ -61,8 +61,13 @@ def load(
     model: ModelSpec, backend: BackendName, need: Need, chat_options: Mapping[str, object]
 ) -> Engine:
     """Load ``model`` for what a method needs. Raises DataError where the parts do not fit."""
-    if model.adapter is not None and (need not in ("text", "labels", "likelihood")):
-        raise DataError(f"{model.name} is an adapter, which cannot be loaded as an encoder")
+    causal = need in ("text", "labels", "likelihood")
+    bi_encoder = need == "embeddings" and backend == "sentence-transformers"
+    if model.adapter is not None and not (causal or bi_encoder):
+        raise DataError(
+            f"{model.name} is an adapter, which backend {backend!r} cannot load for this method: "
+            "merge it into its model"
+        )
     return _LOADERS[backend](model, need, chat_options)
 
 
@@ -123,7 +128,11 @@ def _sentence_transformers(
         )
         return Engine(scorer, None)
     embedder = SentenceEmbedder(
-        model.weights, max_tokens=model.max_length, dtype=model.dtype, device=_device()
+        model.weights,
+        adapter=model.adapter,
+        max_tokens=model.max_length,
+        dtype=model.dtype,
+        device=_device(),
     )
     return Engine(CachedEmbedder(embedder=embedder), None)
 

@@ -29,15 +29,23 @@ class SentenceEmbedder:
         self,
         model_path: str | Path,
         *,
+        adapter: Path | None = None,
         max_tokens: int | None = None,
         dtype: Dtype = "float32",
         device: str = "cpu",
         batch_size: int = 32,
     ) -> None:
-        """``max_tokens``: at most the model's own limit. Raises DataError where it is no model."""
+        """``adapter``: a PEFT folder, merged into the transformer's weights. ``max_tokens``: at
+        most the model's own limit. Raises DataError where it is no model."""
+        import torch
         from sentence_transformers import SentenceTransformer
 
-        self._model = _loaded(SentenceTransformer, model_path, device, dtype)
+        if adapter is None:
+            self._model = _loaded(SentenceTransformer, model_path, device, dtype)
+        else:
+            self._model = _loaded(SentenceTransformer, model_path, device, "float32")
+            _merge(self._model, adapter)
+            self._model.to(dtype=getattr(torch, dtype))
         limit = self._model.max_seq_length
         self._model.max_seq_length = min(filter(None, (max_tokens, limit)), default=None)
         self._batch_size = batch_size
@@ -161,3 +169,11 @@ def _loaded(kind: Callable[..., Any], model_path: str | Path, device: str, dtype
             f"cannot load {str(model_path)!r} with sentence-transformers ({reason}): give the "
             "folder of such a model"
         ) from None
+
+
+def _merge(model: Any, adapter: Path) -> None:
+    """Add ``adapter`` to the weights of the transformer inside ``model``, in place."""
+    from peft import PeftModel
+
+    with backend_boundary(f"loading the adapter {adapter}"):
+        PeftModel.from_pretrained(model[0].model, str(adapter)).merge_and_unload()

@@ -11,6 +11,8 @@ import torch
 from rankers import plackett_luce
 from rankers.backends.sentence import SentenceEmbedder
 from rankers.measures import ndcg
+from rankers.methods import bi_encoder_reranker
+from rankers.types import Passage, Query
 from rlpost.build_learner import build_learner
 from rlpost.encoder import Encoder
 from rlpost.encoder_rows import join_rows, split_rows
@@ -179,3 +181,19 @@ def test_reward_rises(engine: EncoderEngine, model: Path, tmp_path: Path) -> Non
 def test_a_model_of_another_kind_is_refused(tiny_model: Path) -> None:
     with pytest.raises(UserError, match=r"has no modules\.json"):
         Encoder(tiny_model)
+
+
+def test_rankers_serve_the_trained_policy(
+    engine: EncoderEngine, model: Path, tmp_path: Path
+) -> None:
+    trained = learner(model)
+    engine.load(trained.publish(tmp_path))
+    prompt = problem(model)
+    trained.step([group(engine, prompt, range(6))])
+    policy = trained.publish(tmp_path)
+    engine.load(policy)
+    [[greedy]] = engine.generate([prompt], seeds_P_G=[[0]], sampling=GREEDY)
+    reranker = bi_encoder_reranker(SentenceEmbedder(model, adapter=policy.path))
+    passages = [Passage(id=text, text=text) for text in TEXTS[1:]]
+    ranking = reranker.rank(Query(id="q", text=TEXTS[0]), passages)
+    assert ranking.order == greedy.token_ids
