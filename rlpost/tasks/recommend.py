@@ -53,8 +53,10 @@ class Judged:
 
     gains: tuple[int, ...]
     """Of each title: 1 for a wanted item that is listed for the first time, 0 for anything else."""
+    valid: tuple[bool, ...]
+    """Of each title: whether it is a recommendation, that is, none of the three kinds below."""
     items: tuple[str, ...]
-    """What is left without the three kinds below: the recommendation."""
+    """The valid ones, in order."""
     unknown: int
     """Titles that are not in the catalogue."""
     repeated: int
@@ -67,7 +69,7 @@ def judge(titles: Sequence[Title], wish: Wish, catalogue: Catalogue) -> Judged:
     """Look each title up; whatever earns nothing keeps its place in ``gains``."""
     gains: list[int] = []
     items: list[str] = []
-    faults: list[str] = []
+    faults: list[str | None] = []
     for title in titles:
         item = catalogue.item(title)
         gains.append(int(item in wish.wanted and item not in items))
@@ -78,9 +80,11 @@ def judge(titles: Sequence[Title], wish: Wish, catalogue: Catalogue) -> Judged:
         elif item in wish.shown:
             faults.append("seen")
         else:
+            faults.append(None)
             items.append(item)
     return Judged(
         gains=tuple(gains),
+        valid=tuple(fault is None for fault in faults),
         items=tuple(items),
         unknown=faults.count("unknown"),
         repeated=faults.count("repeated"),
@@ -120,10 +124,17 @@ class RecommendReward:
     with them costs; the measures of an evaluation leave them out.
     """
 
-    def __init__(self, catalogue: Catalogue, reader: Callable[[], Reader]) -> None:
-        """``reader`` is called here, in the process that scores."""
+    def __init__(
+        self, catalogue: Catalogue, reader: Callable[[], Reader], *, invalid_penalty: float = 0.0
+    ) -> None:
+        """``reader`` is called here, in the process that scores.
+
+        ``invalid_penalty`` is what a place filled with such a title loses, and the mean of it over
+        the places what the list loses.
+        """
         self._catalogue = catalogue
         self._read = reader()
+        self._invalid_penalty = invalid_penalty
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score:
         wish, length = wish_of(prompt), self._read.length
@@ -132,8 +143,11 @@ class RecommendReward:
         gains_K = (judged.gains + (0,) * length)[:length]
         ideal = [1] * len(wish.wanted)
         value = ndcg(range(length), gains_K, k=length, ideal=ideal)
+        lost_K = tuple(
+            self._invalid_penalty * (not ok) for ok in (judged.valid + (True,) * length)[:length]
+        )
         return Score(
-            total=value,
+            total=value - sum(lost_K) / length,
             parts={
                 "ndcg": value,
                 "recall": sum(gains_K) / len(wish.wanted),
@@ -142,7 +156,10 @@ class RecommendReward:
                 "repeated": float(judged.repeated),
                 "seen": float(judged.seen),
             },
-            places=ListScore(gains_K=tuple(map(float, gains_K)), segments=found.segments),
+            places=ListScore(
+                gains_K=tuple(gain - lost for gain, lost in zip(gains_K, lost_K, strict=True)),
+                segments=found.segments,
+            ),
         )
 
 

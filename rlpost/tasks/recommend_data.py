@@ -53,7 +53,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     counts = CoOccurrence(of_training, list(catalogue.titles))
     return Prepared(
         source=TrainingPrompts(writer, of_training, seed=cfg.seed),
-        reward=partial(RecommendReward, catalogue, read),
+        reward=partial(RecommendReward, catalogue, read, invalid_penalty=task.invalid_penalty),
         imitate=partial(taught, counts=counts, catalogue=catalogue, length=task.list_length),
         held_out=held_out(
             [

@@ -46,6 +46,7 @@ def test_what_earns_nothing_keeps_its_place_and_is_left_out_of_the_ranking() -> 
     judged = judge(titles, WISH, CATALOGUE)
     assert judged.gains == (0, 1, 0, 0, 0, 1)
     assert judged.items == ("h", "u", "d")
+    assert judged.valid == (False, True, False, False, True, True)
     assert (judged.unknown, judged.repeated, judged.seen) == (1, 1, 1)
 
 
@@ -99,6 +100,16 @@ def test_reward_reads_tokens_and_titles_at_once(tiny_model) -> None:
     assert score.total == pytest.approx(discount / (1 + discount))
     expected = {"recall": 0.5, "tidy": 0.0, "unknown": 0.0, "repeated": 0.0, "seen": 0.0}
     assert dict(score.parts) == pytest.approx({"ndcg": score.total, **expected})
+
+
+def test_an_invalid_title_costs_its_place_the_penalty(tiny_model) -> None:
+    reader = partial(Reader, str(tiny_model), length=4)
+    reward = RecommendReward(CATALOGUE, reader, invalid_penalty=0.5)
+    answer = completion("Alien (1979)\nHeat (1995)\nHeat (1995)", load_tokenizer(tiny_model))
+    score = reward(prompt(), answer)
+    assert score.places is not None
+    assert score.places.gains_K == (-0.5, 1.0, -0.5, 0.0)
+    assert score.total == pytest.approx(score.parts["ndcg"] - 0.25)
 
 
 def test_likes_are_read_in_the_order_of_time(folder) -> None:
