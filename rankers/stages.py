@@ -24,6 +24,9 @@ from rankers.fusion import reciprocal_rank_fusion, score_fusion
 from rankers.trec import read_run
 from rankers.types import Collection, Run
 
+LUCENE = frozenset({"bm25", "bm25-multifield", "bm25-rm3"})
+"""First stages that need Java."""
+
 _FUSION_DEPTH = 1000
 
 
@@ -57,16 +60,35 @@ def first_stage(
     return _stage(name.strip(), _Request(collection, depth, given or {}, cache_dir))
 
 
+def parts_of(name: str) -> list[str]:
+    """The single first stages that ``name`` stands for; more than one where it fuses.
+
+    Raises DataError on an unknown name, as ``first_stage`` does, without doing anything.
+    """
+    name = name.strip()
+    for opening in _FUSIONS:
+        if name.startswith(f"{opening}(") and name.endswith(")"):
+            arguments = _arguments(name[len(opening) + 1 : -1])
+            return [part for argument in arguments for part in parts_of(argument)]
+    if name not in _BM25 and name.partition(":")[0] not in _WITH_VALUE:
+        raise _unknown(name)
+    return [name]
+
+
 def _stage(name: str, request: _Request) -> FirstStage:
     if name in _BM25:
         return _BM25[name](request)
     for opening, fuse in _FUSIONS.items():
         if name.startswith(f"{opening}(") and name.endswith(")"):
             return fuse(_arguments(name[len(opening) + 1 : -1]), request)
-    kind, colon, value = name.partition(":")
-    if colon and kind in _WITH_VALUE:
+    kind, _, value = name.partition(":")
+    if kind in _WITH_VALUE:
         return _WITH_VALUE[kind](value, request)
-    raise DataError(
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> DataError:
+    return DataError(
         f"unknown first stage {name!r}: use {', '.join(_BM25)}, "
         f"{', '.join(f'{kind}:...' for kind in _WITH_VALUE)} or "
         f"{', '.join(f'{fusion}(A, B)' for fusion in _FUSIONS)}"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from rankers.stages import parts_of
 from rlpost.config_algorithm import AlgorithmConfig
 from rlpost.config_rules import RULES
 from rlpost.config_section import Section
@@ -50,17 +51,28 @@ class ModelConfig(Section):
 
 class DataConfig(Section):
     path: str = "pydoc"
-    """``pydoc`` (docstrings of the running Python) or a BEIR folder: corpus.jsonl, queries.jsonl,
-    qrels/*.tsv."""
+    """``pydoc`` (docstrings of the running Python), a folder (corpus.jsonl, queries.jsonl,
+    qrels/*.tsv, or MS MARCO's, TREC's, BRIGHT's files), or a name of ir_datasets."""
     train_split: str = "train"
     """Queries to train on."""
     eval_split: str = "test"
     """Queries to measure on, before and after; never trained on."""
     eval_queries: int = Field(default=500, ge=2)
     """At most this many held-out queries, chosen by the seed."""
-    first_stage: Literal["bm25", "bm25s"] = "bm25"
-    """``bm25`` is Lucene through Pyserini; ``bm25s`` needs no Java and is another
-    implementation."""
+    first_stage: str = "bm25"
+    """``bm25``, ``bm25-multifield``, ``bm25-rm3`` (Lucene); ``bm25s`` (another implementation, no
+    Java); ``dense:MODEL``; ``given:NAME`` (the collection's own candidates); ``run:FILE``;
+    ``rrf(A, B)`` or ``sum(A, B)`` of these."""
+    unknown_docs: Literal["error", "keep", "drop"] = "error"
+    """Judgements about documents that the corpus lacks: refuse, count in the ideal, or forget."""
+    identical_ids: Literal["auto", "drop", "keep"] = "auto"
+    """A document with the id of the query: drop it, keep it, or drop it where texts are equal."""
+
+    @field_validator("first_stage")
+    @classmethod
+    def _first_stage_exists(cls, value: str) -> str:
+        parts_of(value)
+        return value
 
 
 class RolloutConfig(Section):

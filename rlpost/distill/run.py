@@ -9,8 +9,6 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from rankers.datasets import load_collection
-from rankers.first_stage import bm25_run
 from rankers.trec import read_run
 from rankers.types import Passage, Query, Run
 from rlpost.distill.config import DistillConfig, load
@@ -25,7 +23,7 @@ from rlpost.rundir import RunDir, unused
 from rlpost.stopwatch import Stopwatch
 from rlpost.summary import Summary, verdict
 from rlpost.tasks.rerank import held_out_queries
-from rlpost.tasks.rerank_data import FIRST_STAGES, refuse_overlap
+from rlpost.tasks.rerank_data import candidate_lists, refuse_overlap
 from rlpost.tasks.task import HeldOut
 
 Say = Callable[[str], None]
@@ -87,10 +85,7 @@ def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
     tokenizer = load_bare_tokenizer(cfg.model.path)
 
     def texts_of(split: str) -> tuple[Texts, Run]:
-        collection = load_collection(cfg.data.path, split)
-        say(f"first stage {cfg.data.first_stage} over {len(collection.queries)} {split} queries")
-        engine = FIRST_STAGES[cfg.data.first_stage]
-        run = bm25_run(collection, depth=cfg.candidates, engine=engine)
+        collection, run = candidate_lists(cfg.data, split, depth=cfg.candidates, say=say)
         texts = Texts(
             collection=collection,
             tokenizer=tokenizer,

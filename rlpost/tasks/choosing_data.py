@@ -42,7 +42,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
     """See ``rlpost.prepare.prepare``."""
     task = cfg.task
     assert isinstance(task, ChoosingTask)
-    require_first_stage(cfg)
+    require_first_stage(cfg.data)
     tokenizer = load_tokenizer(cfg.model.path)
     context_length(cfg.model.path, cfg.model.max_length)
     shape = Format(
@@ -55,7 +55,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
     chat = partial(render, tokenizer)
 
     def lists(split: str, depth: int) -> tuple[Collection, Run]:
-        return candidate_lists(cfg, split, depth=depth, say=say)
+        return candidate_lists(cfg.data, split, depth=depth, say=say)
 
     collection, run = lists(cfg.data.train_split, SPARE * task.candidates)
     training = OneRelevant(

@@ -79,12 +79,12 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     """See ``rlpost.prepare.prepare``."""
     task = cfg.task
     assert isinstance(task, PgRankTask)
-    require_first_stage(cfg)
+    require_first_stage(cfg.data)
     tokenizer = load_bare_tokenizer(cfg.model.path)
     context_length(cfg.model.path, max(task.passage_tokens, task.query_tokens))
 
     def writer_of(split: str) -> RowWriter:
-        collection, run = candidate_lists(cfg, split, depth=task.candidates, say=say)
+        collection, run = candidate_lists(cfg.data, split, depth=task.candidates, say=say)
         return RowWriter(collection=collection, run=run, tokenizer=tokenizer, task=task)
 
     training, measured = writer_of(cfg.data.train_split), writer_of(cfg.data.eval_split)

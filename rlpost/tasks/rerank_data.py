@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from rankers import lucene
 from rankers.datasets import load_collection
-from rankers.first_stage import Engine as FirstStage
-from rankers.first_stage import bm25_run
+from rankers.folders import given_runs
+from rankers.stages import LUCENE, first_stage, parts_of
 from rankers.types import Collection, Run, ScoredDoc
-from rlpost.config import RunConfig
+from rlpost.config import DataConfig, RunConfig
 from rlpost.config_task import RerankTask
 from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, render
@@ -29,14 +30,12 @@ from rlpost.tasks.rerank import (
 from rlpost.tasks.task import HeldOut, Prepared, Rank
 from rlpost.types import Prompt
 
-FIRST_STAGES: dict[str, FirstStage] = {"bm25": "lucene", "bm25s": "bm25s"}
-
 
 def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     """See ``rlpost.prepare.prepare``."""
     task = cfg.task
     assert isinstance(task, RerankTask)
-    require_first_stage(cfg)
+    require_first_stage(cfg.data)
     tokenizer = load_tokenizer(cfg.model.path)
     context_length(cfg.model.path, cfg.model.max_length)
     shape = Format(
@@ -48,7 +47,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
     def writer_of(split: str) -> Writer:
-        collection, run = candidate_lists(cfg, split, depth=task.candidates, say=say)
+        collection, run = candidate_lists(cfg.data, split, depth=task.candidates, say=say)
         return Writer(
             collection=collection,
             run=run,
@@ -68,21 +67,23 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
 
-def require_first_stage(cfg: RunConfig) -> None:
+def require_first_stage(data: DataConfig) -> None:
     """EngineError now rather than after minutes of loading."""
-    if cfg.data.first_stage == "bm25":
+    if LUCENE & set(parts_of(data.first_stage)):
         lucene.require()
 
 
 def candidate_lists(
-    cfg: RunConfig, split: str, *, depth: int, say: Callable[[str], None]
+    data: DataConfig, split: str, *, depth: int, say: Callable[[str], None]
 ) -> tuple[Collection, Run]:
     """One split of the collection, and the ``depth`` best of the first stage for its queries."""
-    say(f"loading {cfg.data.path} ({split})")
-    collection = load_collection(cfg.data.path, split)
-    say(f"first stage {cfg.data.first_stage} over {len(collection.queries)} {split} queries")
-    engine = FIRST_STAGES[cfg.data.first_stage]
-    return collection, bm25_run(collection, depth=depth, engine=engine)
+    say(f"loading {data.path} ({split})")
+    collection = load_collection(
+        data.path, split, unknown_docs=data.unknown_docs, identical_ids=data.identical_ids
+    )
+    say(f"first stage {data.first_stage} over {len(collection.queries)} {split} queries")
+    given = given_runs(Path(data.path))
+    return collection, first_stage(collection, data.first_stage, depth=depth, given=given).run
 
 
 def refuse_overlap(training: Collection, measured: Collection) -> None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rankers.dense import dense_run, nearest
 from rankers.errors import DataError
 from rankers.fusion import reciprocal_rank_fusion, score_fusion
-from rankers.stages import first_stage
+from rankers.stages import first_stage, parts_of
 from rankers.trec import write_run
 from rankers.types import Collection, Document, ScoredDoc
 
@@ -79,6 +79,13 @@ def test_names_stand_for_engines_and_tags_say_which(toy: Collection, tmp_path: P
 def test_names_that_stand_for_nothing(toy: Collection, name: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         first_stage(toy, name)
+
+
+def test_a_name_is_checked_without_loading_anything() -> None:
+    name = "rrf(bm25, sum(dense:no/such/model, given:x))"
+    assert parts_of(name) == ["bm25", "dense:no/such/model", "given:x"]
+    with pytest.raises(DataError, match="unknown first stage 'bm26'"):
+        parts_of("rrf(bm25, bm26)")
 
 
 def test_nearest_is_a_plain_sort_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
