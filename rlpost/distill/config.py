@@ -88,8 +88,11 @@ class DistillConfig(Section):
     teacher: Path | None = None
     """TREC run over the training queries, best first; by default the first stage itself."""
     candidates: int = Field(default=10, ge=2, le=100)
-    """Length of every list: the teacher's best, shown in a shuffled order. Queries for which it has
-    fewer are left out. As many of the first stage are reranked to measure."""
+    """Length of every list: the teacher's best. Queries for which it has fewer are left out. As
+    many of the first stage are reranked to measure."""
+    input_order: Literal["shuffled", "first_stage"] = "shuffled"
+    """How a list is shown: shuffled, so that only its texts teach; or as the first stage ranks it,
+    which is how rerankers are used, so that places teach too."""
     passage_tokens: int = Field(default=32, ge=4)
     """A longer passage is cut."""
     query_tokens: int = Field(default=32, ge=4)
@@ -103,6 +106,15 @@ class DistillConfig(Section):
     @property
     def run_dir(self) -> Path:
         return self.output / self.name
+
+    @model_validator(mode="after")
+    def _order_hides_the_solution(self) -> DistillConfig:
+        if self.teacher is None and self.input_order == "first_stage":
+            raise ValueError(
+                "input_order is 'first_stage', which without a teacher is the solution itself: "
+                "give a teacher, or use shuffled"
+            )
+        return self
 
     @model_validator(mode="after")
     def _letters_suffice(self) -> DistillConfig:

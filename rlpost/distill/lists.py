@@ -1,4 +1,4 @@
-"""What a student learns from: the teacher's best candidates of a query, shuffled, with ranks."""
+"""What a student learns from: the teacher's best candidates of a query, and their ranks."""
 
 from __future__ import annotations
 
@@ -48,9 +48,15 @@ class TeacherList:
 class TeacherLists:
     """An endless stream of lists of equal length; every epoch visits each query once."""
 
-    def __init__(self, *, texts: Texts, run: Run, length: int, seed: int) -> None:
-        """``run`` is the teacher's. Raises UserError when no training query has ``length``."""
+    def __init__(
+        self, *, texts: Texts, run: Run, length: int, seed: int, shown: Run | None = None
+    ) -> None:
+        """``run`` is the teacher's; lists are shown in the order of ``shown``, or shuffled.
+
+        Raises UserError when no training query has ``length``.
+        """
         self._texts = texts
+        self._shown = shown
         self._seed = seed
         self._best: Mapping[str, Sequence[str]] = {
             query_id: known[:length]
@@ -84,6 +90,9 @@ class TeacherLists:
         best = self._best[query_id]
         places = list(range(len(best)))
         random.Random(seed_at(self._seed, "shuffle", epoch, query_id)).shuffle(places)
+        if self._shown is not None:
+            ranks = {doc.id: rank for rank, doc in enumerate(self._shown.get(query_id, ()))}
+            places.sort(key=lambda place: ranks.get(best[place], len(ranks)))
         return TeacherList(
             query=self._texts.query(query_id),
             passages=tuple(self._texts.passage(best[place]) for place in places),

@@ -101,6 +101,7 @@ def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
         run=first_stage if teacher is None else teacher,
         length=cfg.candidates,
         seed=cfg.seed,
+        shown=first_stage if cfg.input_order == "first_stage" else None,
     )
     held_out, first_stage = texts_of(cfg.data.eval_split)
     refuse_overlap(training.collection, held_out.collection)

@@ -89,7 +89,7 @@ def test_a_bi_encoder_learns_by_adapters(beir: Path, teacher: Path, tmp_path: Pa
     before, after = (SentenceEmbedder(path).embed(["cat"]) for path in (model, run / "model"))
     assert abs(before - after).max() > 1e-3, "the adapters are merged into what is saved"
     more = (*more[:-1], "model.max_length=100")
-    with pytest.raises((UserError, DataError), match="than 100|lower candidates"):
+    with pytest.raises((UserError, DataError), match=r"than 100|lower candidates"):
         distill(CONFIGS / "e2rank.yaml", settings(beir, tmp_path, *more))
 
 
@@ -116,6 +116,23 @@ def test_lists_are_the_teachers_best_in_another_order(beir: Path, tiny_model: Pa
     assert lists.batch(3, 4) == lists.batch(0, 16)[12:]
     with pytest.raises(UserError, match="for none of the 8 training queries"):
         TeacherLists(texts=texts, run=run, length=5, seed=0)
+
+
+def test_lists_may_be_shown_as_the_first_stage_has_them(beir: Path) -> None:
+    texts = Texts(
+        collection=load_collection(beir, "train"),
+        tokenizer=load_tokenizer("tiny-ranker"),
+        passage_tokens=30,
+        query_tokens=30,
+    )
+    teacher = {"q-list": [ScoredDoc(doc, 0.0) for doc in ("maxi", "list", "sums")]}
+    shown = {"q-list": [ScoredDoc(doc, 0.0) for doc in ("list", "copy", "maxi")]}
+    lists = TeacherLists(texts=texts, run=teacher, length=3, seed=0, shown=shown)
+    for problem in lists.batch(0, 4):
+        assert problem.passages == tuple(texts.passage(doc) for doc in ("list", "maxi", "sums"))
+        assert problem.ranks == (2, 1, 3)
+    with pytest.raises(UserError, match="without a teacher is the solution itself"):
+        load(CONFIGS / "first.yaml", ["input_order=first_stage"])
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
