@@ -90,8 +90,8 @@ class RecommendTask(Section):
     held_out_users: float = Field(default=0.4, gt=0, lt=1)
     """Share of the users who are measured on and never trained on, chosen by the seed."""
     invalid_penalty: float = Field(default=0.0, ge=0)
-    """What a place loses that is filled with a title outside the catalogue, of the history, or
-    listed before; 0 in the paper."""
+    """What a place loses that is empty or filled with a title outside the catalogue, of the
+    history, or listed before; 0 in the paper."""
     segments: Literal["paper", "released"] = "paper"
     """Which tokens wrote which rank: as the titles were read, or by counting newlines as the
     released code of Rank-GRPO does."""

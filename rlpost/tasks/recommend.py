@@ -129,8 +129,8 @@ class RecommendReward:
     ) -> None:
         """``reader`` is called here, in the process that scores.
 
-        ``invalid_penalty`` is what a place filled with such a title loses, and the mean of it over
-        the places what the list loses.
+        ``invalid_penalty`` is what a place loses that is empty or filled with such a title, and
+        the mean of it over the places what the list loses.
         """
         self._catalogue = catalogue
         self._read = reader()
@@ -144,7 +144,7 @@ class RecommendReward:
         ideal = [1] * len(wish.wanted)
         value = ndcg(range(length), gains_K, k=length, ideal=ideal)
         lost_K = tuple(
-            self._invalid_penalty * (not ok) for ok in (judged.valid + (True,) * length)[:length]
+            self._invalid_penalty * (not ok) for ok in (judged.valid + (False,) * length)[:length]
         )
         return Score(
             total=value - sum(lost_K) / length,

@@ -102,14 +102,14 @@ def test_reward_reads_tokens_and_titles_at_once(tiny_model) -> None:
     assert dict(score.parts) == pytest.approx({"ndcg": score.total, **expected})
 
 
-def test_an_invalid_title_costs_its_place_the_penalty(tiny_model) -> None:
+def test_an_invalid_title_or_none_costs_its_place_the_penalty(tiny_model) -> None:
     reader = partial(Reader, str(tiny_model), length=4)
     reward = RecommendReward(CATALOGUE, reader, invalid_penalty=0.5)
     answer = completion("Alien (1979)\nHeat (1995)\nHeat (1995)", load_tokenizer(tiny_model))
     score = reward(prompt(), answer)
     assert score.places is not None
-    assert score.places.gains_K == (-0.5, 1.0, -0.5, 0.0)
-    assert score.total == pytest.approx(score.parts["ndcg"] - 0.25)
+    assert score.places.gains_K == (-0.5, 1.0, -0.5, -0.5)
+    assert score.total == pytest.approx(score.parts["ndcg"] - 0.375)
 
 
 def test_likes_are_read_in_the_order_of_time(folder) -> None:
