@@ -19,6 +19,9 @@ class Epochs:
     def __len__(self) -> int:
         return len(self._ids)
 
+    def epoch(self, index: int) -> int:
+        return index // len(self._ids)
+
     def at(self, index: int) -> tuple[int, str]:
         """(epoch, id) at position ``index`` of the stream."""
         epoch, position = divmod(index, len(self._ids))

@@ -226,7 +226,7 @@ class TrainingPrompts:
         self._epochs = Epochs(sorted(self._likes), seed=seed)
 
     def epoch(self, index: int) -> int:
-        return self._epochs.at(index)[0]
+        return self._epochs.epoch(index)
 
     def prompt(self, index: int) -> Prompt:
         epoch, user = self._epochs.at(index)

@@ -14,6 +14,7 @@ from rankers.prompts import Template, Tokenizer, cut, listwise_answer, listwise_
 from rankers.types import Collection, Run, ScoredDoc
 from rlpost.errors import UserError
 from rlpost.seeding import seed_at
+from rlpost.tasks.epochs import Epochs
 from rlpost.types import Completion, Message, Prompt, Role, Score
 
 Ask = Callable[[str, Sequence[str]], Sequence[Mapping[str, str]]]
@@ -148,35 +149,27 @@ class TrainingPrompts:
     def __init__(self, writer: PromptWriter, *, seed: int) -> None:
         self._writer = writer
         self._seed = seed
-        self._query_ids = [
+        query_ids = [
             query_id
             for query_id in writer.collection.queries
             if any(writer.gains(query_id, writer.candidates(query_id)))
         ]
-        if not self._query_ids:
+        if not query_ids:
             raise UserError(
                 f"no training query of {writer.collection.name!r} has a relevant document among "
                 "its candidates: raise task.candidates or check the qrels"
             )
-        self._order: tuple[int, list[str]] = (-1, [])
+        self._epochs = Epochs(query_ids, seed=seed)
 
     def __len__(self) -> int:
-        return len(self._query_ids)
+        return len(self._epochs)
 
     def epoch(self, index: int) -> int:
-        return index // len(self._query_ids)
+        return self._epochs.epoch(index)
 
     def prompt(self, index: int) -> Prompt:
-        epoch, position = divmod(index, len(self._query_ids))
-        query_id = self._epoch_order(epoch)[position]
+        epoch, query_id = self._epochs.at(index)
         return self._writer.write(query_id, seed=seed_at(self._seed, "shuffle", epoch, query_id))
-
-    def _epoch_order(self, epoch: int) -> list[str]:
-        if self._order[0] != epoch:
-            order = list(self._query_ids)
-            random.Random(seed_at(self._seed, "epoch", epoch)).shuffle(order)
-            self._order = (epoch, order)
-        return self._order[1]
 
 
 def held_out_queries(collection: Collection, *, limit: int, seed: int) -> list[str]:
