@@ -63,8 +63,9 @@ def dense_run(
 
 
 def dense_tag(model: str | Path) -> str:
-    """The tag a run of ``dense_run`` goes by in TREC files."""
-    return "-".join(["dense", *Path(model).name.split()])
+    """The tag a run of ``dense_run`` goes by in TREC files; of a folder, with its content."""
+    content = [file_key(Path(model))[:8]] if Path(model).is_dir() else []
+    return "-".join(["dense", *Path(model).name.split(), *content])
 
 
 def nearest(

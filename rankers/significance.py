@@ -7,6 +7,8 @@ from typing import Literal
 
 Correction = Literal["bonferroni", "holm"]
 
+_TIE = 1e-9
+"""Smaller differences are rounding: the same ranking in another order of summation."""
 _CHUNK_CELLS = 4_000_000  # so that resampling 7,000 queries 10,000 times stays below 100 MB
 
 
@@ -52,9 +54,9 @@ def compare(
         t=t,
         p=p,
         p_randomised=randomisation_test(differences, resamples=resamples, seed=seed),
-        wins=sum(d > 0 for d in differences),
-        ties=sum(d == 0 for d in differences),
-        losses=sum(d < 0 for d in differences),
+        wins=sum(d > _TIE for d in differences),
+        ties=sum(abs(d) <= _TIE for d in differences),
+        losses=sum(d < -_TIE for d in differences),
     )
 
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
 
 from rlpost.cli_data import IdenticalIdsOption, SplitOption, UnknownDocsOption
+from rlpost.cli_rerank import opt
 from rlpost.errors import UserError
+
+if TYPE_CHECKING:
+    from rlpost.comparison.board import Request
+
+Correction = Literal["holm", "bonferroni"]
 
 
 class MeasuresCommand(TyperCommand):
@@ -34,40 +40,26 @@ def evaluate(
     suite: Annotated[
         Path | None, typer.Argument(help="YAML file of a suite: systems x collections")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(help="`pydoc`, a folder, or a name of ir_datasets")
-    ] = None,
-    run: Annotated[
-        list[str] | None, typer.Option(help="TREC run; repeat to compare several")
-    ] = None,
+    dataset: Annotated[str | None, opt("`pydoc`, a folder, or a name of ir_datasets")] = None,
+    run: Annotated[list[str] | None, opt("TREC run; repeat to compare several")] = None,
     split: SplitOption = "test",
     baseline: Annotated[
-        str | None, typer.Option(help="Run to compare with, by file name; default: the first")
+        str | None, opt("Run to compare with, by file name; default: the first")
     ] = None,
     measures: Annotated[
-        str, typer.Option(help="Measures of ir_measures, such as nDCG@10 AP RR@10 'AP(rel=2)'")
+        str, opt("Measures of ir_measures, such as nDCG@10 AP RR@10 'AP(rel=2)'")
     ] = "nDCG@10 RR@10",
-    correction: Annotated[
-        Literal["holm", "bonferroni"], typer.Option(help="Of p values over several runs")
-    ] = "holm",
-    resamples: Annotated[
-        int, typer.Option(min=100, help="Of bootstrap and randomisation")
-    ] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of the resampling")] = 0,
+    correction: Annotated[Correction, opt("Of p values over several runs")] = "holm",
+    resamples: Annotated[int, opt("Of bootstrap and randomisation test", min=100)] = 10_000,
+    seed: Annotated[int, opt("Of the resampling")] = 0,
     unknown_docs: UnknownDocsOption = "error",
     identical_ids: IdenticalIdsOption = "auto",
-    json_to: Annotated[
-        str | None, typer.Option("--json", help="Write JSON to a file, or - for standard output")
-    ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the table as Markdown")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots")] = None,
-    per_query: Annotated[Path | None, typer.Option(help="Write per-query values as CSV")] = None,
-    reproduce: Annotated[
-        Path | None, typer.Option(help="Evaluate again what this JSON result evaluated")
-    ] = None,
-    workers: Annotated[
-        int, typer.Option(min=1, help="Of a suite: cells at once, as Ray tasks from 2 on")
-    ] = 1,
+    json_to: Annotated[str | None, opt("Write JSON to a file, or - for output", "--json")] = None,
+    markdown: Annotated[Path | None, opt("Write the table as Markdown")] = None,
+    html: Annotated[Path | None, opt("Write a page with plots")] = None,
+    per_query: Annotated[Path | None, opt("Write per-query values as CSV")] = None,
+    reproduce: Annotated[Path | None, opt("Do again what this JSON result is of")] = None,
+    workers: Annotated[int, opt("Of a suite: cells at once, on Ray from 2 on", min=1)] = 1,
 ) -> None:
     """Evaluate TREC runs: means, differences with intervals, significance.
 
@@ -75,30 +67,40 @@ def evaluate(
     finished is not repeated. With --reproduce: exit 1 where a number is not the same.
     """
     if reproduce is not None:
-        _reproduce(reproduce)
-        return
+        return _reproduce(reproduce)
     if suite is not None:
-        _suite(suite, workers)
-        return
+        return _suite(suite, workers)
     if dataset is None or not run:
         raise UserError("give --dataset and --run, a suite file, or --reproduce RESULT.json")
-    from rlpost.comparison import output
-    from rlpost.comparison.board import Request, scoreboard
+    from rlpost.comparison.board import Request
 
-    board = scoreboard(
-        Request(
-            dataset=str(Path(dataset).absolute()) if Path(dataset).is_dir() else dataset,
-            runs=[str(Path(one).absolute()) for one in run],
-            split=split,
-            measures=measures.split(),
-            baseline=baseline,
-            correction=correction,
-            resamples=resamples,
-            seed=seed,
-            unknown_docs=unknown_docs,
-            identical_ids=identical_ids,
-        )
+    request = Request(
+        dataset=str(Path(dataset).absolute()) if Path(dataset).is_dir() else dataset,
+        runs=[str(Path(one).absolute()) for one in run],
+        split=split,
+        measures=measures.split(),
+        baseline=baseline,
+        correction=correction,
+        resamples=resamples,
+        seed=seed,
+        unknown_docs=unknown_docs,
+        identical_ids=identical_ids,
     )
+    _compare(request, json_to=json_to, markdown=markdown, html=html, per_query=per_query)
+
+
+def _compare(
+    request: Request,
+    *,
+    json_to: str | None,
+    markdown: Path | None,
+    html: Path | None,
+    per_query: Path | None,
+) -> None:
+    from rlpost.comparison import output
+    from rlpost.comparison.board import scoreboard
+
+    board = scoreboard(request)
     if json_to != "-":
         output.show(board)
     if json_to is not None:

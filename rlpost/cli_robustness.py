@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from rlpost.cli_rerank import Backend, opt, parsed
 from rlpost.errors import UserError
-
-if TYPE_CHECKING:
-    from rankers.reranker import Problem
-    from rankers.types import Qrels
 
 
 def robustness(
@@ -36,23 +33,10 @@ def robustness(
     html: Annotated[Path | None, opt("Write a page")] = None,
 ) -> None:
     """Rank again with other input orders, typos and hostile passages: what changes?"""
-    from rich.console import Console
-
-    from rankers.build import RerankerSpec, build
-    from rankers.datasets import load_collection
-    from rankers.schedules import lockstep
-    from rlpost.comparison.output import write_json
-    from rlpost.provenance import provenance
+    from rankers.build import RerankerSpec
     from rlpost.reranking.run import located
-    from rlpost.robustness import output
-    from rlpost.robustness.measure import measure_robustness
+    from rlpost.robustness.run import Job, start
 
-    console = Console(stderr=True, highlight=False)
-    problems, qrels = _problems(dataset, split, run, depth, limit)
-    others = {
-        name: _problems(name, "test", Path(path), depth, limit)
-        for name, path in map(_pair, also or [])
-    }
     spec = RerankerSpec(
         method=method,
         model=located(model, backend, {}, None),
@@ -61,41 +45,10 @@ def robustness(
         options={"seed": seed, **parsed(option or [])},
         depth=depth,
     )
-    built = build(spec)
-    report = measure_robustness(
-        lambda wanted: [r for _, r in lockstep(built.reranker, wanted, at_once=at_once)],
-        problems,
-        qrels,
-        measure=measure,
-        shuffles=shuffles,
-        repeats=repeats,
-        seed=seed,
-        others=others,
-        on_progress=lambda text: console.print(text, markup=False),
-    )
-    origin = provenance(
-        collection=load_collection(dataset, split, unknown_docs="keep"), runs={run.name: run}
-    )
-    origin |= {"seed": seed, "temperature": 0.0, "reranker": built.reranker.name, "model": model}
-    if json_to != "-":
-        output.show(report)
-    if json_to is not None:
-        write_json(report.as_json() | {"provenance": origin}, json_to)
-    if html is not None:
-        lines = [f"{name}: {value}" for name, value in origin.items()]
-        title = f"Robustness of {built.reranker.name} on {Path(dataset).name}"
-        output.write_report(report, html, title=title, origin=lines)
-
-
-def _problems(
-    dataset: str, split: str, run: Path, depth: int, limit: int
-) -> tuple[list[Problem], Qrels]:
-    from rankers.datasets import load_collection
-    from rlpost.reranking.problems import read_problems
-
-    found = read_problems(dataset=dataset, split=split, run=run, depth=depth)
-    problems = [found.problem(query_id) for query_id in list(found.query_ids)[:limit]]
-    return problems, load_collection(dataset, split, unknown_docs="keep").qrels
+    job = Job(spec=spec, dataset=dataset, run=run, split=split, limit=limit, measure=measure)
+    others = tuple(map(_pair, also or []))
+    job = replace(job, also=others, shuffles=shuffles, repeats=repeats, seed=seed, at_once=at_once)
+    start(job, json_to=json_to, html=html)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import chdir
+from pathlib import Path
 
 import ray
 
@@ -29,14 +31,21 @@ def run_cells(cells: Sequence[Cell], *, at_once: int, address: str | None) -> It
             ray.shutdown()
 
 
+def _run_there(folder: Path, cell: Cell) -> Outcome:
+    """Paths in a suite are relative to where the command was started."""
+    with chdir(folder):
+        return run_cell(cell)
+
+
 def _outcomes(cells: list[Cell], at_once: int) -> Iterator[Outcome]:
-    task = ray.remote(num_cpus=1, max_retries=0)(run_cell)
+    task = ray.remote(num_cpus=1, max_retries=0)(_run_there)
+    folder = Path.cwd()
     running: dict[ray.ObjectRef[Outcome], Cell] = {}
     waiting = cells[::-1]
     while running or waiting:
         while waiting and len(running) < at_once:
             cell = waiting.pop()
-            running[task.remote(cell)] = cell
+            running[task.remote(folder, cell)] = cell
         [ready], _ = ray.wait(list(running), num_returns=1)
         cell = running.pop(ready)
         try:

@@ -80,7 +80,7 @@ def cost_against_quality(board: Scoreboard, costs: Mapping[str, RunCost]) -> lis
         charts.append(
             Chart(
                 title=f"{measure} against {unit}",
-                svg=_points(points, free, f"{measure} against {unit}"),
+                svg=_points(points, free, list(board.runs), f"{measure} against {unit}"),
                 note="Dashed: runs without a trace of what they cost.",
             )
         )
@@ -120,11 +120,15 @@ def _lines(xs: Sequence[int], curves: Mapping[str, Sequence[float]], label: str)
 
 
 def _points(
-    points: Mapping[str, tuple[float, float]], free: Mapping[str, float], label: str
+    points: Mapping[str, tuple[float, float]],
+    free: Mapping[str, float],
+    runs: Sequence[str],
+    label: str,
 ) -> str:
     axes = svg.axes(4.6, 2.6)
-    for i, (name, (x, y)) in enumerate(points.items()):
-        axes.plot([x], [y], "o", color=COLOURS[i % len(COLOURS)], markersize=7, label=name)
+    for name, (x, y) in points.items():
+        colour = COLOURS[runs.index(name) % len(COLOURS)]
+        axes.plot([x], [y], "o", color=colour, markersize=7, label=name)
     for i, (name, y) in enumerate(free.items()):
         style = DASHES[1 + i % 2]
         axes.axhline(y, linestyle=style, color=svg.OTHER, linewidth=1.2, label=name)

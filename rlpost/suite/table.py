@@ -113,17 +113,20 @@ def sections(outcomes: Sequence[Outcome], standings: Sequence[Standing]) -> list
         Section(title=item.measure, table=rows(item, systems, link=True), notes=captions(item))
         for item in standings
     ]
-    made: list[list[PageCell]] = [["cell", "first stage", "run", "result", "rlpost", "code"]]
+    made: list[list[PageCell]] = [
+        ["cell", "first stage", "reranker", "run", "result", "rlpost", "code"]
+    ]
     for outcome in outcomes:
         folder = f"{outcome.cell.collection_name}/{outcome.cell.system_name}"
         if outcome.result is None:
-            made.append([folder, "failed", "", "", "", ""])
+            made.append([folder, "failed", "", "", "", "", ""])
             continue
         origin = outcome.result["provenance"]
         made.append(
             [
                 folder,
                 outcome.result["cell"]["first_stage"],
+                _reranker(outcome),
                 Link(text="run.trec", href=f"{folder}/run.trec"),
                 Link(text=RESULT, href=f"{folder}/{RESULT}"),
                 origin["versions"].get("rlpost", ""),
@@ -134,3 +137,8 @@ def sections(outcomes: Sequence[Outcome], standings: Sequence[Standing]) -> list
         f"{o.cell.collection_name}/{o.cell.system_name}: {o.error}" for o in outcomes if o.error
     ]
     return [*found, Section(title="How each cell was made", table=made, notes=errors)]
+
+
+def _reranker(outcome: Outcome) -> str:
+    options = outcome.cell.system.rerank
+    return "" if options is None else f"{options['method']} with {options['model']}"

@@ -131,7 +131,16 @@ def test_the_command_line(
         )
     )
     words = ["--method", "listwise", "--model", "tiny-ranker", "--backend", "hf"]
-    words += ["--dataset", str(folder), "--run", str(run), "--also", f"{folder}={run}"]
+    words += [
+        "--shuffles",
+        "1",
+        "--dataset",
+        str(folder),
+        "--run",
+        str(run),
+        "--also",
+        f"{folder}={run}",
+    ]
     words += ["--json", str(tmp_path / "r.json"), "--html", str(tmp_path / "r.html")]
     assert rlpost(monkeypatch, "robustness", *words) == 0
     report = json.loads((tmp_path / "r.json").read_text())

@@ -1,0 +1,77 @@
+"""`rlpost robustness` from the model's name to the written report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from rankers.build import RerankerSpec, build
+from rankers.datasets import load_collection
+from rankers.reranker import Problem
+from rankers.schedules import lockstep
+from rankers.types import Qrels
+from rlpost.comparison.output import write_json
+from rlpost.provenance import provenance
+from rlpost.reranking.problems import read_problems
+from rlpost.robustness import output
+from rlpost.robustness.measure import measure_robustness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One `rlpost robustness`."""
+
+    spec: RerankerSpec
+    dataset: str
+    run: Path
+    split: str = "test"
+    limit: int = 50
+    """Queries, from the first of the run."""
+    also: tuple[tuple[str, str], ...] = ()
+    """Other collections with a run each."""
+    measure: str = "nDCG@10"
+    shuffles: int = 5
+    repeats: int = 1
+    seed: int = 0
+    at_once: int = 32
+
+
+def start(job: Job, *, json_to: str | None, html: Path | None) -> None:
+    """Measure, show, write. Raises UserError or DataError on bad input."""
+    console = Console(stderr=True, highlight=False)
+    problems, qrels = _problems(job, job.dataset, job.split, job.run)
+    others = {name: _problems(job, name, "test", Path(path)) for name, path in job.also}
+    reranker = build(job.spec).reranker
+    report = measure_robustness(
+        lambda wanted: [found for _, found in lockstep(reranker, wanted, at_once=job.at_once)],
+        problems,
+        qrels,
+        measure=job.measure,
+        shuffles=job.shuffles,
+        repeats=job.repeats,
+        seed=job.seed,
+        others=others,
+        on_progress=lambda text: console.print(text, markup=False),
+    )
+    origin = provenance(
+        collection=load_collection(job.dataset, job.split, unknown_docs="keep"),
+        runs={job.run.name: job.run},
+    )
+    model = job.spec.model.name
+    origin |= {"seed": job.seed, "temperature": 0.0, "reranker": reranker.name, "model": model}
+    if json_to != "-":
+        output.show(report)
+    if json_to is not None:
+        write_json(report.as_json() | {"provenance": origin}, json_to)
+    if html is not None:
+        lines = [f"{name}: {value}" for name, value in origin.items()]
+        title = f"Robustness of {reranker.name} on {Path(job.dataset).name}"
+        output.write_report(report, html, title=title, origin=lines)
+
+
+def _problems(job: Job, dataset: str, split: str, run: Path) -> tuple[list[Problem], Qrels]:
+    found = read_problems(dataset=dataset, split=split, run=run, depth=job.spec.depth)
+    problems = [found.problem(query_id) for query_id in list(found.query_ids)[: job.limit]]
+    return problems, load_collection(dataset, split, unknown_docs="keep").qrels
