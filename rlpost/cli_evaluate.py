@@ -101,8 +101,6 @@ def _compare(
     from rlpost.comparison.board import scoreboard
 
     board = scoreboard(request)
-    if json_to != "-":
-        output.show(board)
     if json_to is not None:
         output.write_json(board.as_json(), json_to)
     if markdown is not None:
@@ -113,6 +111,8 @@ def _compare(
         from rlpost.comparison.compared import write_comparison
 
         write_comparison(board, html)
+    if json_to != "-":
+        output.show(board)
 
 
 def _reproduce(path: Path) -> None:

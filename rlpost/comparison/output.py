@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,20 +53,26 @@ def captions(board: Scoreboard) -> list[str]:
 
 def show(board: Scoreboard) -> None:
     """The table on the terminal."""
-    head, *body = rows(board)
     title = (
         f"{board.collection.name} ({board.request.split}), {len(board.collection.qrels)} queries"
     )
+    print_table(Console(highlight=False), title, rows(board), captions(board))
+
+
+def print_table(
+    console: Console, title: str, rows: Sequence[Sequence[object]], notes: Sequence[str] = ()
+) -> None:
+    """Header and rows, with names on the left and intervals on a line of their own."""
+    head, *body = rows
     table = Table(title=title, box=box.SIMPLE)
-    table.add_column(head[0], overflow="fold", min_width=12)
+    table.add_column(str(head[0]), overflow="fold", min_width=12)
     for name in head[1:]:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(str(name), justify="right", no_wrap=True)
     for row in body:
-        table.add_row(*(cell.replace(" [", "\n[", 1) for cell in row))
-    console = Console(highlight=False)
+        table.add_row(*(str(cell).replace(" [", "\n[", 1) for cell in row))
     console.print(table)
-    for line in captions(board):
-        console.print(line, style="dim", markup=False)
+    for note in notes:
+        console.print(note, style="dim", markup=False)
 
 
 def write_markdown(board: Scoreboard, path: Path) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from rankers.significance import Comparison
+from rlpost.comparison.output import print_table
 from rlpost.comparison.page import Section, write_page
 from rlpost.robustness.measure import Report, Varied
 
@@ -52,15 +51,7 @@ def show(report: Report) -> None:
     """The tables on the terminal."""
     console = Console(highlight=False)
     for section in sections(report):
-        head, *body = section.table
-        table = Table(title=section.title, box=box.SIMPLE)
-        for i, name in enumerate(head):
-            table.add_column(str(name), justify="right" if i else "left")
-        for row in body:
-            table.add_row(*map(str, row))
-        console.print(table)
-        for note in section.notes:
-            console.print(note, style="dim", markup=False)
+        print_table(console, section.title, section.table, section.notes)
 
 
 def write_report(report: Report, path: Path, *, title: str, origin: Sequence[str]) -> None:

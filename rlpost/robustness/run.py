@@ -61,14 +61,14 @@ def start(job: Job, *, json_to: str | None, html: Path | None) -> None:
     )
     model = job.spec.model.name
     origin |= {"seed": job.seed, "temperature": 0.0, "reranker": reranker.name, "model": model}
-    if json_to != "-":
-        output.show(report)
     if json_to is not None:
         write_json(report.as_json() | {"provenance": origin}, json_to)
     if html is not None:
         lines = [f"{name}: {value}" for name, value in origin.items()]
         title = f"Robustness of {reranker.name} on {Path(job.dataset).name}"
         output.write_report(report, html, title=title, origin=lines)
+    if json_to != "-":
+        output.show(report)
 
 
 def _problems(job: Job, dataset: str, split: str, run: Path) -> tuple[list[Problem], Qrels]:

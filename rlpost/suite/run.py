@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from rlpost.comparison.output import markdown, write_json
+from rlpost.comparison.output import markdown, print_table, write_json
 from rlpost.comparison.page import write_page
 from rlpost.durable import write_text
 from rlpost.suite import table
@@ -51,7 +49,8 @@ def run_suite(path: Path, runner: Runner = one_by_one) -> bool:
         lead=f"{len(systems)} systems on {len(suite.collections)} collections.",
         sections=table.sections(outcomes, standings),
     )
-    _show(console, standings[0], systems)
+    first = standings[0]
+    print_table(console, first.measure, table.rows(first, systems), table.captions(first))
     console.print(f"wrote {suite.out / 'index.html'}", markup=False)
     return all(outcome.result is not None for outcome in outcomes)
 
@@ -63,15 +62,3 @@ def _line(outcome: Outcome) -> str:
     [means] = outcome.result["runs"].values()
     text = ", ".join(f"{measure} {value:.4f}" for measure, value in means.items())
     return f"{name} {text}{'' if outcome.repeated else ' (finished before)'}"
-
-
-def _show(console: Console, found: table.Standing, systems: Sequence[str]) -> None:
-    head, *body = table.rows(found, systems)
-    shown = Table(title=found.measure, box=box.SIMPLE)
-    for i, name in enumerate(head):
-        shown.add_column(str(name), justify="right" if i else "left", overflow="fold")
-    for row in body:
-        shown.add_row(*map(str, row))
-    console.print(shown)
-    for line in table.captions(found):
-        console.print(line, style="dim", markup=False)
