@@ -17,7 +17,7 @@ from rlpost.make_model.example import Example
 from rlpost.models import resolve
 from rlpost.tasks.task import Prepared
 
-FORMAT = 1  # part of the cache key: raise it when what is cached changes
+FORMAT = 2  # part of the cache key: raise it when what is cached changes
 
 
 def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], None]) -> Path:

@@ -57,7 +57,7 @@ def warm_start(
     `seconds`; `on_log` is told step and loss ten times on the way. Raises UserError without
     examples.
     """
-    from trl.trainer.sft_trainer import SFTTrainer
+    from rlpost.make_model.answer_trainer import AnswerTrainer
 
     disable_progress_bars()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -71,7 +71,7 @@ def warm_start(
     model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = SFTTrainer(
+        trainer = AnswerTrainer(
             model=model,
             args=_arguments(scratch, steps, learning_rate, batch_size, seed),
             train_dataset=_dataset(examples, tokenizer),

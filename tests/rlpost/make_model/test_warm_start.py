@@ -46,3 +46,19 @@ def test_no_examples_is_a_mistake_of_the_user(tiny_model: Path, tmp_path: Path) 
         warm_start(
             tiny_model, [], tmp_path / "out", steps=1, learning_rate=1e-3, batch_size=1, seed=0
         )
+
+
+@pytest.mark.slow
+def test_the_head_at_answer_tokens_alone_gives_the_loss_of_trl(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rlpost.make_model.answer_trainer import AnswerTrainer
+
+    examples = [example(tiny_model, "sort a list", "[2] > [1]")] * 4
+    examples += [example(tiny_model, "jumps", "[1] > [3] > [2]")] * 4
+    settings = {"steps": 4, "learning_rate": 1e-3, "batch_size": 4, "seed": 5}
+    ours = warm_start(tiny_model, examples, tmp_path / "ours", **settings)  # type: ignore[arg-type]
+    monkeypatch.delattr(AnswerTrainer, "compute_loss")
+    theirs = warm_start(tiny_model, examples, tmp_path / "trl", **settings)  # type: ignore[arg-type]
+    assert ours["loss_first"] == pytest.approx(theirs["loss_first"], rel=1e-5)
+    assert ours["loss_last"] == pytest.approx(theirs["loss_last"], rel=1e-4)
