@@ -54,6 +54,9 @@ def evaluate(
     seed: Annotated[int, opt("Of the resampling")] = 0,
     unknown_docs: UnknownDocsOption = "error",
     identical_ids: IdenticalIdsOption = "auto",
+    queries: Annotated[
+        Literal["judged", "shared"], opt("Count all judged queries, or those that all runs have")
+    ] = "judged",
     json_to: Annotated[str | None, opt("Write JSON to a file, or - for output", "--json")] = None,
     markdown: Annotated[Path | None, opt("Write the table as Markdown")] = None,
     html: Annotated[Path | None, opt("Write a page with plots")] = None,
@@ -85,6 +88,7 @@ def evaluate(
         seed=seed,
         unknown_docs=unknown_docs,
         identical_ids=identical_ids,
+        queries=queries,
     )
     _compare(request, json_to=json_to, markdown=markdown, html=html, per_query=per_query)
 

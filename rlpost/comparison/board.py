@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rankers.datasets import (
     IdenticalIds,
@@ -20,9 +20,15 @@ from rankers.types import Collection, Run
 from rlpost.errors import UserError
 from rlpost.provenance import provenance
 
+Queries = Literal["judged", "shared"]
+
+COUNTED: dict[Queries, str] = {
+    "judged": "Means are over all judged queries; a query that a run lacks counts 0.",
+    "shared": "Means are over the judged queries that all runs have.",
+}
 POLICY = (
-    "Means are over all judged queries; a query that a run lacks counts 0. Order: score as a "
-    "32-bit float, then document id, both descending, as in trec_eval; ranks are ignored."
+    "Order: score as a 32-bit float, then document id, both descending, as in trec_eval; ranks "
+    "are ignored."
 )
 
 
@@ -43,6 +49,8 @@ class Request:
     seed: int = 0
     unknown_docs: UnknownDocs = "error"
     identical_ids: IdenticalIds = "auto"
+    queries: Queries = "judged"
+    """Which queries count; ``shared`` suits runs of a part of the queries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +127,9 @@ def scoreboard(request: Request) -> Scoreboard:
         identical_ids=request.identical_ids,
     )
     given = {name: read_run(path) for name, path in zip(names, paths, strict=True)}
+    source = provenance(collection=collection, runs=dict(zip(names, paths, strict=True)))
+    if request.queries == "shared":
+        collection = _shared(collection, given)
     rankings = {name: without_excluded(run, collection.excluded) for name, run in given.items()}
     runs = {
         name: _evaluated(path, rankings[name], collection, request.measures)
@@ -132,7 +143,7 @@ def scoreboard(request: Request) -> Scoreboard:
         runs=runs,
         differences=_differences(runs, baseline, request),
         notes=_notes(given, rankings, collection),
-        provenance=provenance(collection=collection, runs=dict(zip(names, paths, strict=True))),
+        provenance=source,
     )
 
 
@@ -142,6 +153,18 @@ def run_name(path: Path) -> str:
     for ending in (".trec", ".txt", ".run"):
         name = name.removesuffix(ending)
     return name
+
+
+def _shared(collection: Collection, runs: Mapping[str, Run]) -> Collection:
+    """The collection with the judged queries alone that all runs have."""
+    kept = set(collection.qrels).intersection(*runs.values())
+    if not kept:
+        raise UserError(
+            f"no judged query of {collection.name} is in all of the runs {', '.join(runs)}: they "
+            "belong to different collections or splits"
+        )
+    qrels = {query: judged for query, judged in collection.qrels.items() if query in kept}
+    return replace(collection, qrels=qrels)
 
 
 def _evaluated(path: Path, run: Run, collection: Collection, measures: Sequence[str]) -> Evaluation:
@@ -187,7 +210,7 @@ def _notes(
         if lacking := len(judged - set(run)):
             notes.append(f"{name} lacks {lacking} of {len(judged)} judged queries: they count 0.")
         if others := len(set(run) - judged):
-            notes.append(f"{name} has {others} queries that are not judged: they do not count.")
+            notes.append(f"{name} has {others} other queries: they do not count.")
         left_out = sum(len(run[q]) - len(docs) for q, docs in rankings[name].items())
         if left_out:
             notes.append(f"{left_out} documents of {name} are left out by the collection's rules.")

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rlpost.comparison.board import POLICY, Scoreboard
+from rlpost.comparison.board import COUNTED, POLICY, Scoreboard
 from rlpost.durable import write_text
 
 
@@ -48,7 +48,8 @@ def captions(board: Scoreboard) -> list[str]:
         "bootstrap interval; p of the paired t-test and of the "
         f"randomisation test{several}; wins, ties and losses by query."
     )
-    return [*([tests] if len(board.runs) > 1 else []), POLICY, *board.notes]
+    counted = f"{COUNTED[board.request.queries]} {POLICY}"
+    return [*([tests] if len(board.runs) > 1 else []), counted, *board.notes]
 
 
 def show(board: Scoreboard) -> None:

@@ -49,6 +49,20 @@ def evaluate(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return rlpost(monkeypatch, "evaluate", "--dataset", "small", *words)
 
 
+def test_shared_queries_alone_count(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = ("--run", "first.trec", "--run", "second.trec")
+    assert evaluate(monkeypatch, *runs, "--queries", "shared", "--json", "-") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["queries"] == 3  # first.trec lacks q-maxi
+    assert result["runs"]["first"]["RR@10"] == pytest.approx(1.5 / 3)  # 1, 1 / 2 and 0
+    assert result["runs"]["second"]["RR@10"] == 1
+    write(folder / "third.trec", {"q-maxi": "maxi"})
+    assert evaluate(monkeypatch, *runs, "--run", "third.trec", "--queries", "shared") == 2
+    assert "is in all of the runs first, second, third" in capsys.readouterr().err
+
+
 def test_numbers_by_hand(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
