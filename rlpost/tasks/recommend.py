@@ -43,7 +43,7 @@ class Wish:
     user: str
     shown: tuple[str, ...]
     """Items of the history in the prompt, oldest first."""
-    wanted: frozenset[str]
+    wanted: tuple[str, ...]
     """Items that the user liked after those, none of them shown."""
 
 
@@ -204,7 +204,7 @@ class PromptWriter:
             id=user,
             messages=messages,
             token_ids=self._render(messages),
-            payload=Wish(user=user, shown=shown, wanted=frozenset(liked[cut:])),
+            payload=Wish(user=user, shown=shown, wanted=tuple(liked[cut:])),
         )
 
 

@@ -1,0 +1,1 @@
+"""Rerankers over HTTP: see `rankers.serve.service` for the seam between engine and routes."""
