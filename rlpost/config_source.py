@@ -72,6 +72,12 @@ def _line(detail: dict[str, Any], model: type[BaseModel]) -> str:
     # pydantic names the chosen arm of a union on the way: that is a value, not a key.
     location = [*(part for part in parents if part in names), leaf]
     key = ".".join(location)
+    if detail["type"] == "extra_forbidden" and key in known:
+        section, kind = ".".join(location[:-1]), parents[-1]
+        return (
+            f"{key}: kind {kind!r} has no such key (value {detail['input']!r}); drop it or replace "
+            f"the section as a whole with '{section}={{kind: {kind}}}'"
+        )
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or _same_leaf(
             location[-1], known

@@ -123,8 +123,10 @@ def test_an_algorithm_is_chosen_with_the_parameters_of_its_kind() -> None:
     cfg = parse({"algorithm": chosen}, origin="test").algorithm
     assert cfg.objective.model_dump() == {"kind": "gspo", "low": 3e-4, "high": 0.001}
     assert cfg.kl is not None
-    with pytest.raises(UserError, match=r"algorithm\.objective\.cap: unknown key \(value 3\)"):
+    told = r"algorithm\.objective\.cap: kind 'gspo' has no such key \(value 3\)"
+    with pytest.raises(UserError, match=told) as caught:
         parse({"algorithm": {"objective": {"kind": "gspo", "cap": 3}}}, origin="test")
+    assert "'algorithm.objective={kind: gspo}'" in str(caught.value)
 
 
 def test_every_kind_of_the_schema_is_in_a_table_and_the_other_way_round() -> None:
