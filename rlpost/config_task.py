@@ -89,6 +89,9 @@ class RecommendTask(Section):
     """A rating of at least this is a like."""
     held_out_users: float = Field(default=0.4, gt=0, lt=1)
     """Share of the users who are measured on and never trained on, chosen by the seed."""
+    teacher_temperature: float = Field(default=0.0, ge=0)
+    """At 0 a warm start imitates the best lists of item co-occurrence; above, lists drawn around
+    them, which leaves RL more to choose from."""
     invalid_penalty: float = Field(default=0.0, ge=0)
     """What a place loses that is empty or filled with a title outside the catalogue, of the
     history, or listed before; 0 in the paper."""

@@ -8,6 +8,8 @@ import numpy as np
 
 SHRINKAGE = 5.0
 """Likes added to the denominator, so that rare items are not similar by accident."""
+TINY = 1e-9
+"""Score of an item that nobody liked together with the history."""
 
 
 class CoOccurrence:
@@ -29,10 +31,20 @@ class CoOccurrence:
         for row in self._rows.values():
             self._counts[np.ix_(row, row)] += 1
 
-    def recommend(self, history: Collection[str], *, count: int, without: str = "") -> list[str]:
+    def recommend(
+        self,
+        history: Collection[str],
+        *,
+        count: int,
+        without: str = "",
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[str]:
         """The best ``count`` items for ``history``, none of which is in it.
 
-        ``without``: a user whose own likes shall not count.
+        ``without``: a user whose own likes shall not count. With a ``temperature`` the list is
+        drawn instead: each place goes to an item in proportion to its score to the power of
+        1 / temperature (Plackett-Luce, by Gumbel noise on the log scores).
         """
         counts = self._counts
         if without in self._rows:
@@ -43,6 +55,9 @@ class CoOccurrence:
         known = [self._place[item] for item in history]
         norms = np.sqrt(np.outer(likes[known], likes))
         scores = (counts[known] / (norms + SHRINKAGE)).sum(axis=0)
+        if temperature:
+            noise = np.random.default_rng(seed).gumbel(size=scores.shape)
+            scores = np.log(np.maximum(scores, TINY)) + temperature * noise
         return self._best(scores, likes, known, count)
 
     def popular(self, history: Collection[str], *, count: int) -> list[str]:

@@ -11,6 +11,7 @@ from rlpost.config import RunConfig
 from rlpost.config_task import RecommendTask
 from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, render
+from rlpost.seeding import seed_at
 from rlpost.tasks.co_occurrence import CoOccurrence
 from rlpost.tasks.movielens import load_likes
 from rlpost.tasks.recommend import (
@@ -54,7 +55,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     return Prepared(
         source=TrainingPrompts(writer, of_training, seed=cfg.seed),
         reward=partial(RecommendReward, catalogue, read, invalid_penalty=task.invalid_penalty),
-        imitate=partial(taught, counts=counts, catalogue=catalogue, length=task.list_length),
+        imitate=partial(taught, counts=counts, catalogue=catalogue, task=task, seed=cfg.seed),
         held_out=held_out(
             [
                 writer.write(user, liked, cut=len(liked) // 2)
@@ -103,12 +104,21 @@ def check_room(cfg: RunConfig, lengths: Sequence[int], *, template: int) -> None
         )
 
 
-def taught(prompt: Prompt, *, counts: CoOccurrence, catalogue: Catalogue, length: int) -> str:
+def taught(
+    prompt: Prompt, *, counts: CoOccurrence, catalogue: Catalogue, task: RecommendTask, seed: int
+) -> str:
     """What a warm start imitates: items that often go with the history among the other training
     users, so that the user's own future is never shown.
     """
     wish = wish_of(prompt)
-    return catalogue.answer(counts.recommend(wish.shown, count=length, without=wish.user))
+    items = counts.recommend(
+        wish.shown,
+        count=task.list_length,
+        without=wish.user,
+        temperature=task.teacher_temperature,
+        seed=seed_at(seed, "teacher", wish.user, *wish.shown),
+    )
+    return catalogue.answer(items)
 
 
 def held_out(

@@ -221,3 +221,14 @@ def completion(text: str, tokenizer) -> Completion:
         finish="stop",
         text=text,
     )
+
+
+def test_a_drawn_list_prefers_the_better_items_and_repeats_with_its_seed() -> None:
+    counts = CoOccurrence({"1": "ab", "2": "ab", "3": "ac", "4": "d"}, "abcd")
+    drawn = [counts.recommend("a", count=3, temperature=0.5, seed=seed)[0] for seed in range(200)]
+    again = counts.recommend("a", count=3, temperature=0.5, seed=7)
+    assert again == counts.recommend("a", count=3, temperature=0.5, seed=7)
+    # P(b first) of Plackett-Luce: scores 2 / (sqrt(6) + 5), 1 / (sqrt(3) + 5) and nothing, squared
+    b, c = (2 / (6**0.5 + 5)) ** 2, (1 / (3**0.5 + 5)) ** 2
+    assert drawn.count("b") / 200 == pytest.approx(b / (b + c), abs=0.07)
+    assert "d" not in drawn
