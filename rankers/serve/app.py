@@ -2,14 +2,76 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
 
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from rankers.errors import RankerError
+from rankers.serve.auth import accepted_keys
+from rankers.serve.errors import answer
+from rankers.serve.log import log_failure
+from rankers.serve.metrics import Metrics
+from rankers.serve.observed import ID_HEADER, Observed
+from rankers.serve.ranking import Desk
+from rankers.serve.routes import embeddings, rerank, score, state
 from rankers.serve.service import Service
 from rankers.serve.settings import Settings
 
+DESCRIPTION = """Rerankers under the APIs of Cohere, Jina, vLLM and text-embeddings-inference.
+
+Our own fields are all under one key, `rlpost`, in requests and answers; an answer has it where the
+request does. Every answer has the header `X-Request-ID`: that of the request, or one made here."""
+
 
 def create_app(service: Service, settings: Settings) -> FastAPI:
-    """All routes over ``service``, which is drained when the application is shut down."""
-    app = FastAPI(title="rlpost", docs_url=None, redoc_url=None)
-    app.state.service, app.state.settings = service, settings
+    """All routes over ``service``, which is drained when the application is shut down.
+
+    ``app.state.draining`` makes /ready say so. Raises DataError where keys are announced and
+    missing.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        app.state.draining = True
+        await service.drain()
+
+    app = FastAPI(
+        title="rlpost",
+        description=DESCRIPTION,
+        version=version("rlpost"),
+        lifespan=lifespan,
+        docs_url=None,  # its page would load its scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.settings, app.state.draining = settings, False
+    metrics = Metrics(service)
+    desk = Desk(service=service, settings=settings, metrics=metrics)
+    for part in (rerank, score, embeddings, state):
+        app.include_router(part.router(desk))
+    for kind in (HTTPException, RequestValidationError, RankerError):
+        app.add_exception_handler(kind, _refuse)
+    keys = accepted_keys(settings, os.environ)
+    app.add_middleware(Observed, metrics=metrics, keys=keys)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", ID_HEADER],
+            expose_headers=[ID_HEADER, "Retry-After"],
+        )
     return app
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    response = answer(error, request)
+    if response.status_code == 500:
+        log_failure(request.state.id, error)
+    return response

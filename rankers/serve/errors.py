@@ -1,0 +1,159 @@
+"""How a request is refused: one exception, and its JSON in the shape of each API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal
+
+from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException as RoutingError
+from starlette.responses import Response
+
+from rankers.errors import BackendError, DataError, RankerError
+from rankers.serve.service import DeadlineError, DrainingError, EngineLostError, QueueFullError
+
+Shape = Literal["cohere", "union", "tei", "openai"]
+CLIENT_GONE = 499
+"""nginx's status for a client that hung up: nobody reads it but the log."""
+MOST_MISTAKES = 5
+ARMS = frozenset({"str", "list[str]"})
+"""What pydantic calls the arms of a union: no fields."""
+LONGEST_NAME = 80
+"""Of a field named in a message: names come from the request too."""
+
+
+class Refusal(HTTPException):
+    """An answer that is no result.
+
+    FastAPI's exception, because that is the only one it lets out of the reading of a body.
+    """
+
+    def __init__(
+        self, status: int, message: str, *, field: str | None = None, **headers: str
+    ) -> None:
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        super().__init__(status, message, names)
+        self.field = field
+
+
+def refusal(error: RankerError) -> Refusal:
+    """What a failure of the service is over HTTP."""
+    match error:
+        case QueueFullError():
+            return Refusal(429, str(error), retry_after=str(error.retry_after))
+        case DeadlineError():
+            return Refusal(504, str(error))
+        case EngineLostError() | DrainingError():
+            return Refusal(503, str(error), retry_after="1")
+        case BackendError():  # a score that is no number, or no answer at all
+            return Refusal(500, f"the model failed on this request: {error}")
+        case DataError():
+            return Refusal(422, str(error))
+    return Refusal(500, str(error))
+
+
+def invalid(error: RequestValidationError) -> Refusal:
+    """A schema violation: every field by name, never its value (which may be a whole document)."""
+    mistakes = [(_place(detail["loc"]), _said(detail)) for detail in error.errors()]
+    lines = [f"{place}: {message}" for place, message in mistakes]
+    more = len(lines) - MOST_MISTAKES
+    shown = "; ".join(lines[:MOST_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
+    return Refusal(422, shown, field=mistakes[0][0])
+
+
+def _place(location: Sequence[str | int]) -> str:
+    """``("body", "documents", 3, "<object>", "text")`` -> ``documents.3.text``."""
+    parts = [str(part)[:LONGEST_NAME] for part in location]
+    named = [part for part in parts[1:] if not (part.startswith("<") or part in ARMS)]
+    return ".".join(named or parts[:1])
+
+
+def _said(detail: Mapping[str, Any]) -> str:
+    if detail["type"] == "extra_forbidden":
+        return "there is no such field"
+    return str(detail["msg"]).removeprefix("Value error, ")
+
+
+def answer(error: Exception, request: Request) -> Response:
+    """The error in the shape that the route's clients read, with the id of the request."""
+    match error:
+        case Refusal():
+            refused = error
+        case RequestValidationError():
+            refused = invalid(error)
+            if request.url.path == "/rerank" and isinstance(error.body, dict):
+                request.state.shape = "tei" if "texts" in error.body else "union"
+        case RankerError():
+            refused = refusal(error)
+        case RoutingError():  # no such route, or not this method
+            refused = Refusal(error.status_code, str(error.detail), **dict(error.headers or {}))
+        case _:
+            refused = Refusal(500, "internal error: the log has it under this request's id")
+    request.state.log["error"] = str(refused.detail)
+    body = SHAPES[request.state.shape](refused, request.state.id)
+    # Names of unknown fields may hold lone surrogates, which only \u escapes can carry.
+    content = json.dumps(body, ensure_ascii=True)
+    return Response(
+        content, refused.status_code, headers=refused.headers, media_type="application/json"
+    )
+
+
+def _cohere(error: Refusal, request_id: str) -> dict[str, Any]:
+    return {"id": request_id, "message": error.detail}
+
+
+def _openai(error: Refusal, request_id: str) -> dict[str, Any]:
+    kind = OPENAI_TYPES.get(error.status_code, "InternalServerError")
+    inner = {
+        "message": _with_id(error, request_id),
+        "type": kind,
+        "param": error.field,
+        "code": error.status_code,
+    }
+    return {"error": inner}
+
+
+def _union(error: Refusal, request_id: str) -> dict[str, Any]:
+    return _cohere(error, request_id) | _openai(error, request_id)
+
+
+def _tei(error: Refusal, request_id: str) -> dict[str, Any]:
+    kind = TEI_TYPES.get(error.status_code, "Backend")
+    return {"error": _with_id(error, request_id), "error_type": kind}
+
+
+def _with_id(error: Refusal, request_id: str) -> str:
+    """What is our fault is told with what finds it in the log."""
+    return f"{error.detail} (request {request_id})" if error.status_code >= 500 else error.detail
+
+
+SHAPES: Mapping[Shape, Callable[[Refusal, str], dict[str, Any]]] = {
+    "cohere": _cohere,
+    "union": _union,
+    "tei": _tei,
+    "openai": _openai,
+}
+OPENAI_TYPES: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "AuthenticationError",
+    HTTPStatus.NOT_FOUND: "NotFoundError",
+    HTTPStatus.METHOD_NOT_ALLOWED: "BadRequestError",
+    HTTPStatus.REQUEST_TIMEOUT: "BadRequestError",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BadRequestError",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "BadRequestError",
+    HTTPStatus.TOO_MANY_REQUESTS: "RateLimitError",
+    HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailableError",
+    HTTPStatus.GATEWAY_TIMEOUT: "TimeoutError",
+}
+TEI_TYPES: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "Validation",
+    HTTPStatus.NOT_FOUND: "Validation",
+    HTTPStatus.METHOD_NOT_ALLOWED: "Validation",
+    HTTPStatus.REQUEST_TIMEOUT: "Validation",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Validation",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Validation",
+    HTTPStatus.TOO_MANY_REQUESTS: "Overloaded",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Unhealthy",
+}

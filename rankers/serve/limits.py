@@ -1,0 +1,73 @@
+"""Reading a request: bounded in bytes and in time, JSON only, one error for whatever is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic_core import from_json
+
+from rankers.serve.errors import Refusal
+from rankers.serve.settings import Limits
+
+JSON_TYPE = "application/json"
+
+
+class BoundedRequest(Request):
+    """A request whose body is refused while it is read, not when it has filled the memory."""
+
+    async def body(self) -> bytes:
+        """All of it. Refusal: 413 when too big, 408 when too slow."""
+        if not hasattr(self, "_body"):  # where Starlette keeps it
+            limits: Limits = self.app.state.settings.limits
+            try:
+                async with asyncio.timeout(limits.body_s):
+                    self._body = await self._bounded(limits.body_bytes)
+            except TimeoutError:
+                raise Refusal(
+                    408, f"the body did not arrive within {limits.body_s:g} s", connection="close"
+                ) from None
+        return self._body
+
+    async def _bounded(self, most: int) -> bytes:
+        announced = self.headers.get("content-length", "0")
+        body = bytearray()
+        if int(announced) <= most:  # the server has seen to it that it is a number
+            async for chunk in self.stream():
+                body += chunk
+                if len(body) > most:
+                    break
+            else:
+                return bytes(body)
+        raise Refusal(
+            413, f"the body is larger than the {most:,} bytes allowed", connection="close"
+        )
+
+    async def json(self) -> Any:
+        """The body as JSON, strictly: no NaN, no lone surrogates, no bottomless nesting."""
+        try:
+            return from_json(await self.body(), allow_inf_nan=False)
+        except ValueError as error:
+            raise Refusal(422, f"body: not valid JSON: {error}", field="body") from None
+
+
+class BoundedRoute(APIRoute):
+    """A route that reads its requests so."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See ``APIRoute``."""
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            if request.method == "POST" and not _says_json(request):
+                raise Refusal(422, f"send the body with the header 'Content-Type: {JSON_TYPE}'")
+            return await handle(BoundedRequest(request.scope, request.receive))
+
+        return bounded
+
+
+def _says_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON_TYPE

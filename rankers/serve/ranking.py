@@ -1,0 +1,184 @@
+"""From a checked request to a ranking: model, limits, job, deadline, and a client that hangs up."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from fastapi import Request
+
+from rankers.errors import BackendError
+from rankers.serve.errors import CLIENT_GONE, Refusal
+from rankers.serve.metrics import Metrics
+from rankers.serve.relevance import relevance
+from rankers.serve.schemas.base import Control, Extension, ExtensionAnswer, TraceAnswer
+from rankers.serve.service import Job, ModelInfo, Service
+from rankers.serve.settings import Settings
+from rankers.types import Passage, Query, Ranking
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """A ranking in the terms of the APIs."""
+
+    model: ModelInfo
+    ranking: Ranking
+    relevance: tuple[float, ...]
+    """From 0 to 1, aligned with ``ranking.order``."""
+
+    def top(self, n: int | None) -> list[tuple[int, float]]:
+        """Index and relevance of the ``n`` best, or of all."""
+        return list(zip(self.ranking.order, self.relevance, strict=True))[:n]
+
+    def told(self, extension: Extension | None) -> ExtensionAnswer | None:
+        """What the request's extension asks to know."""
+        if extension is None:
+            return None
+        trace = self.ranking.trace
+        return ExtensionAnswer(
+            score_kind=self.model.score_kind if self.ranking.scores else "rank",
+            scores=list(self.ranking.scores),
+            degraded=trace.degraded,
+            version=self.model.version,
+            trace=TraceAnswer.of(trace),
+            reasoning=list(trace.texts) if extension.explain else None,
+        )
+
+    def warnings(self) -> list[str] | None:
+        """For clients to show."""
+        failures = self.ranking.trace.failures
+        if not failures:
+            return None
+        return [f"the model failed on {failures} questions: part of the order is the input's"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the routes of one application work with."""
+
+    service: Service
+    settings: Settings
+    metrics: Metrics
+
+    def model(self, name: str | None) -> ModelInfo:
+        """By name or alias; the first where none is given. Refusal 404, listing the names."""
+        models = self.service.models
+        if name is None:
+            return next(iter(models.values()))
+        found = self.settings.aliases.get(name, name)
+        if found not in models:
+            raise Refusal(404, f"there is no model {name!r:.200}: use one of {', '.join(models)}")
+        return models[found]
+
+    def check(self, query: str, texts: Sequence[str], *, named: str) -> None:
+        """Refusal 422 for what is empty or beyond the limits; ``named``: the field of ``texts``."""
+        limits = self.settings.limits
+        if not query.strip():
+            raise Refusal(422, "query: must not be empty", field="query")
+        if len(query) > limits.query_chars:
+            raise Refusal(
+                422,
+                f"query: {len(query):,} characters, {limits.query_chars:,} allowed",
+                field="query",
+            )
+        self.check_texts(texts, named=named)
+
+    def check_texts(self, texts: Sequence[str], *, named: str) -> None:
+        """The part of ``check`` that embeddings need too."""
+        limits = self.settings.limits
+        if not texts:
+            raise Refusal(422, f"{named}: must not be empty", field=named)
+        if len(texts) > limits.documents:
+            raise Refusal(
+                422, f"{named}: {len(texts):,} given, {limits.documents:,} allowed", field=named
+            )
+        for i, text in enumerate(texts):
+            if len(text) > limits.document_chars:
+                raise Refusal(
+                    422,
+                    f"{named}.{i}: {len(text):,} characters, {limits.document_chars:,} allowed",
+                    field=f"{named}.{i}",
+                )
+
+    async def rank(
+        self,
+        request: Request,
+        model: ModelInfo,
+        problems: Sequence[tuple[str, Sequence[str]]],
+        control: Control | None,
+        *,
+        priority: int = 0,
+    ) -> list[Ranked]:
+        """Rank the texts of each query; the jobs are withdrawn when the client hangs up."""
+        control = control or Control()
+        told = request.state.log
+        told |= {"model": model.name, "documents": sum(len(texts) for _, texts in problems)}
+        if self.settings.log_documents:
+            told["problems"] = problems
+        jobs = [
+            Job(
+                id=request.state.id,
+                model=model.name,
+                # Seeds are drawn from it: the same question has the same answer.
+                query=Query(id=hashlib.blake2b(query.encode()).hexdigest()[:16], text=query),
+                passages=tuple(Passage(id=str(i), text=text) for i, text in enumerate(texts)),
+                priority=-(priority if control.priority is None else control.priority),
+                deadline=self.deadline(request, control),
+                keep_texts=isinstance(control, Extension) and control.explain,
+            )
+            for query, texts in problems
+        ]
+        return await unless_gone(
+            request, all_of([self._ranked(job, model, strict=control.strict) for job in jobs])
+        )
+
+    async def _ranked(self, job: Job, model: ModelInfo, *, strict: bool) -> Ranked:
+        ranking = await self.service.rank(job)
+        degraded = ranking.trace.degraded
+        self.metrics.ranked(model.name, len(job.passages), degraded=degraded)
+        if strict and degraded:
+            raise BackendError(f"no answer to {ranking.trace.failures} questions")
+        scores = relevance(ranking, model.score_kind)
+        return Ranked(model=model, ranking=ranking, relevance=scores)
+
+    def deadline(self, request: Request, control: Control) -> float:
+        """On the clock of ``time.monotonic``: the server's, or an earlier one asked for."""
+        seconds = self.settings.limits.deadline_s
+        if control.deadline_ms is not None:
+            seconds = min(seconds, control.deadline_ms / 1000)
+        started: float = request.state.started
+        return started + seconds
+
+
+async def all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+    """All results; the first failure cancels the rest and is raised."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of ``work``, which is cancelled when the client hangs up (Refusal 499)."""
+    working = asyncio.ensure_future(work)
+    watching = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise Refusal(CLIENT_GONE, "the client hung up")
+    finally:
+        working.cancel()
+        watching.cancel()
+
+
+async def _hung_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

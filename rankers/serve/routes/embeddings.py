@@ -1,0 +1,65 @@
+"""The embeddings route, which is OpenAI's."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request, Response
+
+from rankers.serve.errors import Refusal
+from rankers.serve.limits import BoundedRoute
+from rankers.serve.ranking import Desk, unless_gone
+from rankers.serve.routes.documented import errors
+from rankers.serve.routes.rerank import as_json
+from rankers.serve.schemas.base import Control
+from rankers.serve.schemas.embeddings import Embedding, EmbeddingsAnswer, EmbeddingsRequest
+from rankers.serve.schemas.jina import OpenAiError, Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def router(desk: Desk) -> APIRouter:
+    """/v1/embeddings."""
+    routes = APIRouter(route_class=BoundedRoute, tags=["embeddings"])
+
+    @routes.post("/v1/embeddings", response_model=EmbeddingsAnswer, responses=errors(OpenAiError))
+    async def embeddings(request: Request, body: EmbeddingsRequest) -> Response:
+        """Embed texts with an embedding ranker, as it embeds documents."""
+        return as_json(await _embeddings(desk, request, body))
+
+    return routes
+
+
+async def _embeddings(desk: Desk, request: Request, body: EmbeddingsRequest) -> EmbeddingsAnswer:
+    model = desk.model(body.model)
+    if not model.embeds:
+        able = [info.name for info in desk.service.models.values() if info.embeds]
+        raise Refusal(
+            422,
+            f"model: {model.name} ({model.method}) has no embeddings: "
+            + (f"use {' or '.join(able)}" if able else "serve e2rank or bi-encoder for that"),
+            field="model",
+        )
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    desk.check_texts(texts, named="input")
+    request.state.log |= {"model": model.name, "documents": len(texts)}
+    deadline = desk.deadline(request, body.rlpost or Control())
+    embedded = await unless_gone(request, desk.service.embed(model.name, texts, deadline=deadline))
+    return EmbeddingsAnswer(
+        data=[
+            Embedding(index=i, embedding=_encoded(vector, body.encoding_format))
+            for i, vector in enumerate(embedded.vectors)
+        ],
+        model=model.name,
+        usage=Usage(prompt_tokens=embedded.tokens, total_tokens=embedded.tokens),
+    )
+
+
+def _encoded(vector: NDArray[np.float32], form: str) -> list[float] | str:
+    if form == "base64":
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+    numbers: list[float] = vector.tolist()
+    return numbers

@@ -1,0 +1,81 @@
+"""The score routes, which are vLLM's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Request, Response
+
+from rankers.serve.errors import Refusal
+from rankers.serve.limits import BoundedRoute
+from rankers.serve.ranking import Desk, Ranked
+from rankers.serve.relevance import COMPARABLE
+from rankers.serve.routes.documented import errors
+from rankers.serve.routes.rerank import as_json
+from rankers.serve.schemas.jina import OpenAiError, Usage
+from rankers.serve.schemas.score import Score, ScoreAnswer, ScoreRequest
+from rankers.serve.service import ModelInfo
+
+
+def router(desk: Desk) -> APIRouter:
+    """/score and /v1/score."""
+    routes = APIRouter(route_class=BoundedRoute, tags=["score"])
+
+    @routes.post("/score", response_model=ScoreAnswer, responses=errors(OpenAiError))
+    @routes.post("/v1/score", response_model=ScoreAnswer, responses=errors(OpenAiError))
+    async def score(request: Request, body: ScoreRequest) -> Response:
+        """Score one query with many documents, or pairs; answers are in the request's order."""
+        return as_json(await _score(desk, request, body))
+
+    return routes
+
+
+async def _score(desk: Desk, request: Request, body: ScoreRequest) -> ScoreAnswer:
+    model = desk.model(body.model)
+    queries, documents = body.sides()
+    for query in queries:
+        desk.check(query, documents, named=body.named())
+    problems = _problems(model, queries, documents, named=body.named())
+    ranked = await desk.rank(request, model, problems, body.rlpost, priority=body.priority)
+    scores = [score for one in ranked for score in _in_input_order(one)]
+    traces = [one.ranking.trace for one in ranked]
+    prompt_tokens = sum(trace.prompt_tokens for trace in traces)
+    told = [told for one in ranked if (told := one.told(body.rlpost)) is not None]
+    return ScoreAnswer(
+        id=request.state.id,
+        created=int(time.time()),
+        model=model.name,
+        data=[Score(index=i, score=score) for i, score in enumerate(scores)],
+        usage=Usage(
+            prompt_tokens=prompt_tokens,
+            total_tokens=prompt_tokens + sum(trace.generated_tokens for trace in traces),
+        ),
+        rlpost=told or None,
+    )
+
+
+def _problems(
+    model: ModelInfo, queries: Sequence[str], documents: Sequence[str], *, named: str
+) -> list[tuple[str, Sequence[str]]]:
+    if len(queries) == 1:
+        return [(queries[0], documents)]
+    if len(queries) != len(documents):
+        raise Refusal(
+            422,
+            f"{named}: {len(documents)} for {len(queries)} queries: give one query, or as many",
+            field=named,
+        )
+    if model.score_kind not in COMPARABLE:
+        raise Refusal(
+            422,
+            f"{model.name} ({model.method}) orders documents and cannot score pairs: give one "
+            "query with all its documents, or take a model that scores",
+            field=named,
+        )
+    return [(query, [document]) for query, document in zip(queries, documents, strict=True)]
+
+
+def _in_input_order(ranked: Ranked) -> list[float]:
+    placed = dict(zip(ranked.ranking.order, ranked.relevance, strict=True))
+    return [placed[i] for i in range(len(placed))]

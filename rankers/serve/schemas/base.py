@@ -1,0 +1,99 @@
+"""What the requests and answers of all APIs share, our extension among it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rankers.reranker import ScoreKind
+from rankers.types import Trace
+
+Priority = Annotated[int, Field(ge=0, le=999)]
+TopN = Annotated[int, Field(ge=1)]
+
+
+class Asked(BaseModel):
+    """A request or part of one: no unknown fields, no values of another type."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class Answered(BaseModel):
+    """An answer or part of one."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True, protected_namespaces=())
+
+
+class Control(Asked):
+    """Extension: how this request is to be treated."""
+
+    priority: Priority | None = None
+    """0, the default, goes first; the larger, the later."""
+    deadline_ms: Annotated[int, Field(ge=1)] | None = None
+    """From the arrival of the request; answered with 504 afterwards. The server has its own."""
+    strict: bool = False
+    """Fail with 500 rather than give a ranking that is in part the order of the input."""
+
+
+class Extension(Control):
+    """Extension: what the answer's `rlpost` is to tell; without it in the request there is none."""
+
+    explain: bool = False
+    """Give what the model wrote: its reasoning, its choices."""
+
+
+class TraceAnswer(Answered):
+    """What the ranking cost and how the model kept to its format."""
+
+    calls: int
+    """Questions put to the model."""
+    prompt_tokens: int
+    """Read; 0 where the model does not report them (encoders)."""
+    generated_tokens: int
+    """Written."""
+    malformed: dict[str, int]
+    """Answers by class: ok, wrong_format, repetition, missing."""
+    rules: dict[str, int]
+    """Answers by the rule that read them: strict, loose, none."""
+    failures: int
+    """Questions that the engine failed to answer."""
+    truncated: int
+    """Passages cut to fit a prompt, counted at every showing."""
+    seconds: float
+    """From the first question to the last answer."""
+
+    @classmethod
+    def of(cls, trace: Trace) -> TraceAnswer:
+        return cls(
+            calls=trace.calls,
+            prompt_tokens=trace.prompt_tokens,
+            generated_tokens=trace.generated_tokens,
+            malformed=dict(trace.malformed),
+            rules=dict(trace.rules),
+            failures=trace.failures,
+            truncated=trace.truncated,
+            seconds=trace.seconds,
+        )
+
+
+class ExtensionAnswer(Answered):
+    """Extension: how the ranking came about. Present where the request has `rlpost`."""
+
+    score_kind: ScoreKind
+    """What `scores` mean; see the field `score_kind` of /v1/models."""
+    scores: list[float]
+    """As the method gives them, in the order of `results`; empty where it gives none."""
+    degraded: bool
+    """Whether the engine failed on a question, so that part of the order is that of the input."""
+    version: int
+    """Of the model's adapter: goes up with each one swapped in."""
+    trace: TraceAnswer
+    reasoning: list[str] | None = None
+    """What the model wrote, call by call; with `explain`."""

@@ -1,0 +1,88 @@
+"""vLLM's score API: one text against many, or pairs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rankers.serve.schemas.base import Answered, Asked, Extension, ExtensionAnswer
+from rankers.serve.schemas.jina import Usage
+
+Texts = str | list[str]
+PAIRS = (("queries", "documents"), ("queries", "items"), ("text_1", "text_2"), ("data_1", "data_2"))
+
+
+class ScoreRequest(Asked):
+    """Queries and documents under one of four pairs of names."""
+
+    model: str | None = None
+    """Name or alias of a served model; the first one where there is none."""
+    queries: Texts | None = None
+    """One, which is scored with every document, or as many as documents."""
+    documents: Texts | None = None
+    items: Texts | None = None
+    """Another name for `documents`."""
+    text_1: Texts | None = None
+    """Another name for `queries`, like `data_1`."""
+    text_2: Texts | None = None
+    """Another name for `documents`, like `data_2`."""
+    data_1: Texts | None = None
+    data_2: Texts | None = None
+    rlpost: Extension | None = None
+    priority: Annotated[int, Field(ge=0, le=999)] = 0
+    """0 goes first; the larger, the later."""
+    truncate_prompt_tokens: int | None = None
+    """Not used: passages are cut to what the model reads, prompts never."""
+    use_activation: Literal[True] | None = None
+    """Not used: scores are from 0 to 1. The raw ones are in the answer's `rlpost`."""
+    user: str | None = None
+    """Not used."""
+
+    @model_validator(mode="after")
+    def _one_pair(self) -> ScoreRequest:
+        names = {name for pair in PAIRS for name in pair}
+        given = {name for name in names if getattr(self, name) is not None}
+        if not any(given == set(pair) for pair in PAIRS):
+            said = ", ".join(sorted(given)) or "none"
+            raise ValueError(f"give queries and documents, or text_1 and text_2; given: {said}")
+        return self
+
+    def named(self) -> str:
+        """The field that holds the documents."""
+        return next(second for _, second in PAIRS if getattr(self, second) is not None)
+
+    def sides(self) -> tuple[list[str], list[str]]:
+        """Queries and documents, as lists."""
+        first, second = (
+            next(given for name in names if (given := getattr(self, name)) is not None)
+            for names in zip(*PAIRS, strict=True)
+        )
+        return _listed(first), _listed(second)
+
+
+def _listed(texts: Texts) -> list[str]:
+    return [texts] if isinstance(texts, str) else texts
+
+
+class Score(Answered):
+    """Of one pair."""
+
+    index: int
+    object: Literal["score"] = "score"
+    score: float
+    """From 0 to 1; see `score_kind` of /v1/models."""
+
+
+class ScoreAnswer(Answered):
+    """Scores in the order of the request."""
+
+    id: str
+    """Of the request."""
+    object: Literal["list"] = "list"
+    created: int
+    model: str
+    data: list[Score]
+    usage: Usage
+    rlpost: list[ExtensionAnswer] | None = None
+    """One for each query that was ranked."""
