@@ -1,0 +1,139 @@
+"""The HTTP server: uvicorn, with slow clients bounded and a shutdown in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from rankers.errors import DataError
+from rankers.serve.settings import Settings
+
+HEAD_BYTES = 64 * 1024
+"""Of a request line with its headers."""
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\n\r\n"
+AFTER_DEADLINE_S = 5
+"""Beyond the deadline of the last request, before the drain gives up on it."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's, which would wait for ever for a head and let it grow for ever.
+
+    A head must arrive within the keep-alive timeout and HEAD_BYTES.
+    """
+
+    _late: asyncio.TimerHandle | None = None
+    _bytes: int = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """See ``asyncio.Protocol``."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See ``asyncio.Protocol``."""
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """See ``asyncio.Protocol``."""
+        super().data_received(data)
+        if self._late is not None:
+            self._bytes += len(data)
+            if self._bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(TOO_LARGE)
+                self.transport.close()
+
+    def on_message_begin(self) -> None:
+        """See ``HttpToolsProtocol``."""
+        super().on_message_begin()
+        if self._late is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """See ``HttpToolsProtocol``."""
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def _await_head(self) -> None:
+        self._bytes = 0
+        self._late = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+
+    def _head_is_here(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _close_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:  # the head of a pipelined request: the one before it is still being answered
+            self._await_head()
+
+
+class DrainingServer(uvicorn.Server):
+    """SIGTERM: /ready says 503 for ``grace_s``, then no more connections, then the end.
+
+    Ctrl-C does without the grace, a second one without waiting for requests under way.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, grace_s: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._grace_s = grace_s
+        self._leave_at = float("inf")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See ``uvicorn.Server``, which would end the process by the same signal afterwards."""
+        self._app.state.draining = True
+        if sig == signal.SIGINT:
+            self.force_exit = self.should_exit
+            self.should_exit = True
+        else:
+            self._leave_at = min(self._leave_at, time.monotonic() + self._grace_s)
+
+    async def on_tick(self, counter: int) -> bool:
+        """See ``uvicorn.Server``: called ten times a second."""
+        return await super().on_tick(counter) or time.monotonic() >= self._leave_at
+
+
+def listening(settings: Settings) -> socket.socket:
+    """A socket on the address of ``settings``, taken before any model is loaded.
+
+    Raises DataError, one sentence with the remedy, where it cannot be had.
+    """
+    where = f"{settings.host}:{settings.port}"
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        taken = socket.socket(family, kind)
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(address)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise DataError(f"cannot listen on {where} ({reason}): choose another --port") from None
+    return taken
+
+
+async def serve(app: FastAPI, settings: Settings, sock: socket.socket) -> None:
+    """Answer requests until a signal comes; what is under way then is finished."""
+    limits = settings.limits
+    options: dict[str, Any] = {
+        "http": BoundedProtocol,
+        "ws": "none",
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_keep_alive": limits.headers_s,
+        "timeout_graceful_shutdown": int(limits.deadline_s) + AFTER_DEADLINE_S,
+    }
+    config = uvicorn.Config(app, **options)
+    await DrainingServer(config, app, limits.grace_s).serve(sockets=[sock])
