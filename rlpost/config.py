@@ -192,7 +192,7 @@ class RunConfig(Section):
     def _rules(self) -> RunConfig:
         broken = [sentence for rule in RULES if (sentence := rule(self)) is not None]
         if broken:
-            raise ValueError("\n  ".join(broken))
+            raise ValueError("\n".join(broken))
         return self
 
 

@@ -60,7 +60,7 @@ def merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
 def explain(error: ValidationError, model: type[BaseModel], *, origin: str) -> str:
     """Every mistake on a line of its own: key, value, what would be valid, the nearest right
     key."""
-    lines = [_line(dict(detail), model) for detail in error.errors()]
+    lines = [line for d in error.errors() for line in _line(dict(d), model).split("\n")]
     count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     return "\n  ".join([f"{count} in {origin}:", *lines])
 
