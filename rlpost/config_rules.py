@@ -56,7 +56,7 @@ def passages_fit_prompt(cfg: RunConfig) -> str | None:
     if not isinstance(task, RerankTask | PgRankTask | ChoosingTask):
         return None
     passages = task.candidates * task.passage_tokens + task.query_tokens
-    if passages <= cfg.longest_prompt:
+    if passages <= cfg.longest_prompt or cfg.longest_prompt < 1:
         return None
     return (
         f"task.candidates * task.passage_tokens + task.query_tokens is {passages}, more "
