@@ -76,23 +76,19 @@ class Desk:
         return models[found]
 
     def check(self, query: str, texts: Sequence[str], *, named: str) -> None:
-        """Refusal 422 for what is empty or beyond the limits; ``named``: the field of ``texts``."""
-        limits = self.settings.limits
-        if not query.strip():
-            raise Refusal(422, "query: must not be empty", field="query")
-        if len(query) > limits.query_chars:
-            raise Refusal(
-                422,
-                f"query: {len(query):,} characters, {limits.query_chars:,} allowed",
-                field="query",
-            )
+        """Refusal 422 for what is beyond the limits; ``named``: the field of ``texts``."""
+        self.check_query(query, named="query")
         self.check_texts(texts, named=named)
 
+    def check_query(self, query: str, *, named: str) -> None:
+        """See ``check``."""
+        most = self.settings.limits.query_chars
+        if len(query) > most:
+            raise Refusal(422, f"{named}: {len(query):,} characters, {most:,} allowed", field=named)
+
     def check_texts(self, texts: Sequence[str], *, named: str) -> None:
-        """The part of ``check`` that embeddings need too."""
+        """See ``check``."""
         limits = self.settings.limits
-        if not texts:
-            raise Refusal(422, f"{named}: must not be empty", field=named)
         if len(texts) > limits.documents:
             raise Refusal(
                 422, f"{named}: {len(texts):,} given, {limits.documents:,} allowed", field=named

@@ -34,14 +34,12 @@ def router(desk: Desk) -> APIRouter:
 
 
 async def _embeddings(desk: Desk, request: Request, body: EmbeddingsRequest) -> EmbeddingsAnswer:
-    model = desk.model(body.model)
+    able = [info.name for info in desk.service.models.values() if info.embeds]
+    model = desk.model(body.model or (able[0] if able else None))
     if not model.embeds:
-        able = [info.name for info in desk.service.models.values() if info.embeds]
+        remedy = f"use {' or '.join(able)}" if able else "serve e2rank or bi-encoder for that"
         raise Refusal(
-            422,
-            f"model: {model.name} ({model.method}) has no embeddings: "
-            + (f"use {' or '.join(able)}" if able else "serve e2rank or bi-encoder for that"),
-            field="model",
+            422, f"model: {model.name} ({model.method}) has no embeddings: {remedy}", field="model"
         )
     texts = [body.input] if isinstance(body.input, str) else body.input
     desk.check_texts(texts, named="input")

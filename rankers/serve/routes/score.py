@@ -34,8 +34,9 @@ def router(desk: Desk) -> APIRouter:
 async def _score(desk: Desk, request: Request, body: ScoreRequest) -> ScoreAnswer:
     model = desk.model(body.model)
     queries, documents = body.sides()
+    desk.check_texts(documents, named=body.named())
     for query in queries:
-        desk.check(query, documents, named=body.named())
+        desk.check_query(query, named="queries")
     problems = _problems(model, queries, documents, named=body.named())
     ranked = await desk.rank(request, model, problems, body.rlpost, priority=body.priority)
     scores = [score for one in ranked for score in _in_input_order(one)]

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from rankers.reranker import ScoreKind
 from rankers.types import Trace
 
-Priority = Annotated[int, Field(ge=0, le=999)]
-TopN = Annotated[int, Field(ge=1)]
+
+def whole(value: Any) -> Any:
+    """JSON has one kind of number: 3.0 is an integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _said(query: str) -> str:
+    if not query.strip():
+        raise ValueError("must not be empty")
+    return query
+
+
+Whole = Annotated[int, BeforeValidator(whole)]
+# Bounds come first: behind a validator they would be missing from the OpenAPI document.
+Count = Annotated[int, Field(ge=1), BeforeValidator(whole)]
+Priority = Annotated[int, Field(ge=0, le=999), BeforeValidator(whole)]
+QueryText = Annotated[str, AfterValidator(_said), Field(json_schema_extra={"pattern": r"\S"})]
+Texts = Annotated[list[str], Field(min_length=1)]
 
 
 class Asked(BaseModel):
@@ -36,7 +52,7 @@ class Control(Asked):
 
     priority: Priority | None = None
     """0, the default, goes first; the larger, the later."""
-    deadline_ms: Annotated[int, Field(ge=1)] | None = None
+    deadline_ms: Count | None = None
     """From the arrival of the request; answered with 504 afterwards. The server has its own."""
     strict: bool = False
     """Fail with 500 rather than give a ranking that is in part the order of the input."""

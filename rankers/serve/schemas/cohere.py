@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
 from rankers.serve.schemas.base import (
     Answered,
     Asked,
+    Count,
     Extension,
     ExtensionAnswer,
     Priority,
-    TopN,
+    QueryText,
+    Texts,
 )
-
-TokensPerDocument = Annotated[int, Field(ge=1)]
 
 
 class CohereRequest(Asked):
@@ -23,13 +19,13 @@ class CohereRequest(Asked):
 
     model: str
     """Name or alias of a served model."""
-    query: str
+    query: QueryText
     """Not empty."""
-    documents: list[str]
+    documents: Texts
     """At least one; structured ones as YAML text."""
-    top_n: TopN | None = None
+    top_n: Count | None = None
     """How many of the best to give; more than there are: all."""
-    max_tokens_per_doc: TokensPerDocument | None = None
+    max_tokens_per_doc: Count | None = None
     """Words and punctuation marks of a document that are read; the model's own limit stays."""
     priority: Priority = 0
     """0 goes first; the larger, the later."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rankers.serve.schemas.base import Answered, Asked, Control
+from rankers.serve.schemas.base import Answered, Asked, Control, Texts
 from rankers.serve.schemas.jina import Usage
 
 
 class EmbeddingsRequest(Asked):
     """Texts to embed as the model embeds documents."""
 
-    input: str | list[str]
+    input: str | Texts
     """At least one; not token ids."""
     model: str | None = None
-    """Name or alias of a served model; the first one where there is none."""
+    """Name or alias of a served model; the first that embeds where there is none."""
     encoding_format: Literal["float", "base64"] = "float"
     """base64: of little-endian float32."""
     user: str | None = None

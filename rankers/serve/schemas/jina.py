@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
-from rankers.serve.schemas.base import Answered, Asked, Extension, ExtensionAnswer, Priority
-from rankers.serve.schemas.cohere import Meta, TokensPerDocument
+from rankers.serve.schemas.base import (
+    Answered,
+    Asked,
+    Count,
+    Extension,
+    ExtensionAnswer,
+    Priority,
+    QueryText,
+    Whole,
+)
+from rankers.serve.schemas.cohere import Meta
 
 
 class DocumentObject(BaseModel):
@@ -41,26 +58,26 @@ class JinaRequest(Asked):
 
     model: str | None = None
     """Name or alias of a served model; the first one where there is none."""
-    query: str
+    query: QueryText
     """Not empty."""
-    documents: list[AnyDocument]
+    documents: Annotated[list[AnyDocument], Field(min_length=1)]
     """At least one."""
-    top_n: Annotated[int, Field(ge=0)] | None = None
+    top_n: Annotated[int, Field(ge=0), BeforeValidator(whole)] | None = None
     """How many of the best to give; 0, or more than there are: all."""
     return_documents: bool = True
     """Whether results hold their document."""
     rank_fields: Annotated[list[str], Field(min_length=1)] | None = None
     """Fields of the document objects that are read; `text` where there are none."""
-    max_tokens_per_doc: TokensPerDocument | None = None
+    max_tokens_per_doc: Count | None = None
     """Words and punctuation marks of a document that are read; the model's own limit stays."""
     priority: Priority = 0
     """0 goes first; the larger, the later."""
     rlpost: Extension | None = None
-    max_chunks_per_doc: int | None = None
+    max_chunks_per_doc: Whole | None = None
     """Not used: a document is one chunk."""
     truncation: bool | None = None
     """Not used, like the next: passages are cut, prompts never."""
-    truncate_prompt_tokens: int | None = None
+    truncate_prompt_tokens: Whole | None = None
     truncation_side: Literal["right"] | None = None
     use_activation: Literal[True] | None = None
     """Not used: relevance is from 0 to 1. The raw scores are in the answer's `rlpost`."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from rankers.serve.schemas.base import Answered, Asked, Extension, ExtensionAnswer
+from rankers.serve.schemas.base import Answered, Asked, Extension, ExtensionAnswer, Priority, Whole
 from rankers.serve.schemas.jina import Usage
 
-Texts = str | list[str]
+Side = str | list[str]
 PAIRS = (("queries", "documents"), ("queries", "items"), ("text_1", "text_2"), ("data_1", "data_2"))
 
 
@@ -18,21 +18,21 @@ class ScoreRequest(Asked):
 
     model: str | None = None
     """Name or alias of a served model; the first one where there is none."""
-    queries: Texts | None = None
+    queries: Side | None = None
     """One, which is scored with every document, or as many as documents."""
-    documents: Texts | None = None
-    items: Texts | None = None
+    documents: Side | None = None
+    items: Side | None = None
     """Another name for `documents`."""
-    text_1: Texts | None = None
+    text_1: Side | None = None
     """Another name for `queries`, like `data_1`."""
-    text_2: Texts | None = None
+    text_2: Side | None = None
     """Another name for `documents`, like `data_2`."""
-    data_1: Texts | None = None
-    data_2: Texts | None = None
+    data_1: Side | None = None
+    data_2: Side | None = None
     rlpost: Extension | None = None
-    priority: Annotated[int, Field(ge=0, le=999)] = 0
+    priority: Priority = 0
     """0 goes first; the larger, the later."""
-    truncate_prompt_tokens: int | None = None
+    truncate_prompt_tokens: Whole | None = None
     """Not used: passages are cut to what the model reads, prompts never."""
     use_activation: Literal[True] | None = None
     """Not used: scores are from 0 to 1. The raw ones are in the answer's `rlpost`."""
@@ -46,6 +46,9 @@ class ScoreRequest(Asked):
         if not any(given == set(pair) for pair in PAIRS):
             said = ", ".join(sorted(given)) or "none"
             raise ValueError(f"give queries and documents, or text_1 and text_2; given: {said}")
+        queries, documents = self.sides()
+        if not documents or not queries or not all(query.strip() for query in queries):
+            raise ValueError("neither queries nor documents may be empty")
         return self
 
     def named(self) -> str:
@@ -61,7 +64,7 @@ class ScoreRequest(Asked):
         return _listed(first), _listed(second)
 
 
-def _listed(texts: Texts) -> list[str]:
+def _listed(texts: Side) -> list[str]:
     return [texts] if isinstance(texts, str) else texts
 
 

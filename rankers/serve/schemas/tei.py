@@ -6,15 +6,15 @@ from typing import Literal
 
 from pydantic import RootModel
 
-from rankers.serve.schemas.base import Answered, Asked, Control
+from rankers.serve.schemas.base import Answered, Asked, Control, QueryText, Texts
 
 
 class TeiRequest(Asked):
     """A query and its texts."""
 
-    query: str
+    query: QueryText
     """Not empty."""
-    texts: list[str]
+    texts: Texts
     """At least one."""
     raw_scores: bool = False
     """Scores as the method gives them instead of a relevance from 0 to 1."""
