@@ -57,8 +57,8 @@ def refusal(error: RankerError) -> Refusal:
 
 def invalid(error: RequestValidationError) -> Refusal:
     """A schema violation: every field by name, never its value (which may be a whole document)."""
-    mistakes = [(_place(detail["loc"]), _said(detail)) for detail in error.errors()]
-    lines = [f"{place}: {message}" for place, message in mistakes]
+    mistakes = [(_place(detail["loc"]), detail) for detail in error.errors()]
+    lines = [_line(place, detail) for place, detail in mistakes]
     more = len(lines) - MOST_MISTAKES
     shown = "; ".join(lines[:MOST_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
     return Refusal(422, shown, field=mistakes[0][0])
@@ -71,10 +71,11 @@ def _place(location: Sequence[str | int]) -> str:
     return ".".join(named or parts[:1])
 
 
-def _said(detail: Mapping[str, Any]) -> str:
+def _line(place: str, detail: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
-        return "there is no such field"
-    return str(detail["msg"]).removeprefix("Value error, ")
+        return f"{place}: there is no such field"
+    said = str(detail["msg"]).removeprefix("Value error, ")
+    return said if place == "body" and detail["type"] == "value_error" else f"{place}: {said}"
 
 
 def answer(error: Exception, request: Request) -> Response:

@@ -17,7 +17,10 @@ COMPARABLE: frozenset[ScoreKind] = frozenset(
 
 def sigmoid(score: float) -> float:
     """1 / (1 + exp(-score)), for any size of score."""
-    return 1 / (1 + math.exp(-score)) if score >= 0 else 1 - 1 / (1 + math.exp(score))
+    if score >= 0:
+        return 1 / (1 + math.exp(-score))
+    odds = math.exp(score)
+    return odds / (1 + odds)
 
 
 RELEVANCE: Mapping[ScoreKind, Callable[[float, int], float]] = {

@@ -23,6 +23,7 @@ from rankers.serve.schemas.base import (
     Priority,
     QueryText,
     Whole,
+    whole,
 )
 from rankers.serve.schemas.cohere import Meta
 
