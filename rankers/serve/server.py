@@ -123,8 +123,8 @@ def listening(settings: Settings) -> socket.socket:
     return taken
 
 
-async def serve(app: FastAPI, settings: Settings, sock: socket.socket) -> None:
-    """Answer requests until a signal comes; what is under way then is finished."""
+def server(app: FastAPI, settings: Settings) -> DrainingServer:
+    """What answers requests until a signal comes, and then finishes those under way."""
     limits = settings.limits
     options: dict[str, Any] = {
         "http": BoundedProtocol,
@@ -135,5 +135,4 @@ async def serve(app: FastAPI, settings: Settings, sock: socket.socket) -> None:
         "timeout_keep_alive": limits.headers_s,
         "timeout_graceful_shutdown": int(limits.deadline_s) + AFTER_DEADLINE_S,
     }
-    config = uvicorn.Config(app, **options)
-    await DrainingServer(config, app, limits.grace_s).serve(sockets=[sock])
+    return DrainingServer(uvicorn.Config(app, **options), app, limits.grace_s)

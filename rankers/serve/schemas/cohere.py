@@ -30,6 +30,7 @@ class CohereRequest(Asked):
     priority: Priority = 0
     """0 goes first; the larger, the later."""
     rlpost: Extension | None = None
+    """Our own: how to treat the request, and what to tell in the answer."""
 
 
 class CohereResult(Answered):

@@ -20,6 +20,7 @@ class EmbeddingsRequest(Asked):
     user: str | None = None
     """Not used."""
     rlpost: Control | None = None
+    """Our own: how to treat the request."""
 
 
 class Embedding(Answered):

@@ -74,12 +74,15 @@ class JinaRequest(Asked):
     priority: Priority = 0
     """0 goes first; the larger, the later."""
     rlpost: Extension | None = None
+    """Our own: how to treat the request, and what to tell in the answer."""
     max_chunks_per_doc: Whole | None = None
     """Not used: a document is one chunk."""
     truncation: bool | None = None
-    """Not used, like the next: passages are cut, prompts never."""
+    """Not used: passages are cut to what the model reads, prompts never."""
     truncate_prompt_tokens: Whole | None = None
+    """Not used: see `max_tokens_per_doc`."""
     truncation_side: Literal["right"] | None = None
+    """The end is what is cut."""
     use_activation: Literal[True] | None = None
     """Not used: relevance is from 0 to 1. The raw scores are in the answer's `rlpost`."""
     user: str | None = None

@@ -21,15 +21,19 @@ class ScoreRequest(Asked):
     queries: Side | None = None
     """One, which is scored with every document, or as many as documents."""
     documents: Side | None = None
+    """What is scored."""
     items: Side | None = None
     """Another name for `documents`."""
     text_1: Side | None = None
-    """Another name for `queries`, like `data_1`."""
+    """Another name for `queries`."""
     text_2: Side | None = None
-    """Another name for `documents`, like `data_2`."""
+    """Another name for `documents`."""
     data_1: Side | None = None
+    """Another name for `queries`."""
     data_2: Side | None = None
+    """Another name for `documents`."""
     rlpost: Extension | None = None
+    """Our own: how to treat the request, and what to tell in the answer."""
     priority: Priority = 0
     """0 goes first; the larger, the later."""
     truncate_prompt_tokens: Whole | None = None

@@ -27,6 +27,7 @@ class TeiRequest(Asked):
     model: str | None = None
     """Name or alias of a served model (TEI itself serves one); the first where there is none."""
     rlpost: Control | None = None
+    """Our own: how to treat the request."""
 
 
 class TeiResult(Answered):

@@ -5,6 +5,8 @@ import json
 import logging
 import math
 import random
+from collections.abc import AsyncIterator
+from typing import Any
 
 import httpx
 import pytest
@@ -64,8 +66,9 @@ def test_bad_input_is_told_by_field(change: dict[str, object], status: int, says
     ],
 )
 def test_a_body_that_is_no_object_is_422(content: bytes, says: str) -> None:
+    asking = client(limits=SMALL)
     for path in ("/v2/rerank", "/v1/rerank", "/rerank", "/score", "/v1/embeddings"):
-        answer = client(limits=SMALL).post(path, content=content, headers=JSON)
+        answer = asking.post(path, content=content, headers=JSON)
         assert answer.status_code == 422
         assert says in answer.text
 
@@ -81,7 +84,7 @@ def test_a_body_that_does_not_say_it_is_json_is_told_so() -> None:
 def test_a_body_without_length_is_refused_while_it_is_read() -> None:
     sent = 0
 
-    async def endless() -> object:
+    async def endless() -> AsyncIterator[bytes]:
         nonlocal sent
         while sent < 1_000_000:
             sent += 1000
@@ -167,14 +170,14 @@ def test_a_thousand_mutilated_bodies_never_break_the_server() -> None:
         create_app(WordService(), settings(limits=SMALL)), raise_server_exceptions=False
     )
     rng = random.Random(0)
-    seeds = [
+    seeds: list[tuple[str, dict[str, Any]]] = [
         ("/v2/rerank", BODY | {"top_n": 1, "rlpost": {"explain": True}}),
         ("/v1/rerank", {"query": "q", "documents": [{"text": "d"}, "e"], "rank_fields": ["text"]}),
         ("/rerank", {"query": "q", "texts": ["a", "b"], "return_text": True}),
         ("/score", {"text_1": ["a", "b"], "text_2": ["c", "d"]}),
         ("/v1/embeddings", {"input": ["a"], "model": "vectors", "encoding_format": "base64"}),
     ]
-    values = [
+    values: list[Any] = [
         None,
         True,
         -1,
@@ -192,7 +195,7 @@ def test_a_thousand_mutilated_bodies_never_break_the_server() -> None:
     statuses = set()
     for number in range(1000):
         path, body = rng.choice(seeds)
-        changed = dict(body) | {rng.choice([*body, "more", "\u0000"]): rng.choice(values)}
+        changed = body | {rng.choice([*body, "more", "\u0000"]): rng.choice(values)}
         content = bytearray(json.dumps(changed).encode())
         for _ in range(rng.randrange(4) if number % 2 else 0):
             content[rng.randrange(len(content))] = rng.randrange(256)
