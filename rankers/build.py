@@ -12,7 +12,7 @@ from rankers.backends.load import SERVES, BackendName, ModelSpec, Need, load
 from rankers.backends.rendering import Renderer
 from rankers.budget import Budget
 from rankers.errors import DataError
-from rankers.families import family_of
+from rankers.families import Family, family_of
 from rankers.reranker import Reranker
 
 WINDOW = 20
@@ -133,10 +133,20 @@ class Built(NamedTuple):
     passage_tokens: int | None
 
 
-def build(spec: RerankerSpec) -> Built:
-    """Load the model and put the reranker together.
+class Decided(NamedTuple):
+    """What follows from a specification before any model is loaded."""
 
-    Raises DataError, one sentence with the remedy, for whatever does not go together.
+    method: Method
+    backend: BackendName
+    template: str
+    family: Family
+    arguments: dict[str, object]
+
+
+def decide(spec: RerankerSpec) -> Decided:
+    """Check what goes together and settle the defaults, in milliseconds.
+
+    Raises DataError, one sentence with the remedy, for whatever does not.
     """
     if spec.method not in METHODS:
         raise DataError(f"there is no method {spec.method!r}: use one of {', '.join(METHODS)}")
@@ -156,7 +166,16 @@ def build(spec: RerankerSpec) -> Built:
             f"method {spec.method} does not run on backend {backend}: use {' or '.join(able)}"
         )
     arguments = {**family.methods[spec.method], **options}
-    _make(spec, None, arguments)  # bad options are told before the model is loaded
+    _make(spec, None, arguments)
+    return Decided(method, backend, template, family, arguments)
+
+
+def build(spec: RerankerSpec) -> Built:
+    """Load the model and put the reranker together.
+
+    Raises DataError, one sentence with the remedy, for whatever does not go together.
+    """
+    method, backend, template, family, arguments = decide(spec)
     engine, tokenizer = load(
         spec.model, backend, method.needs, {} if method.reasons else family.chat_options
     )
