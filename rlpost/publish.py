@@ -17,6 +17,10 @@ from rlpost.types import PolicyRef
 if TYPE_CHECKING:
     from peft import PeftModel
 
+PREFIX = "policy-v"
+ADAPTER = "adapter"
+"""Folder of the adapter in a checkpoint, or beside a model."""
+
 
 def publish_adapter(model: PeftModel, root: Path, *, version: int) -> PolicyRef:
     """Write ``root/policy-v{version}``; publishing equal weights again is no error and changes
@@ -24,7 +28,7 @@ def publish_adapter(model: PeftModel, root: Path, *, version: int) -> PolicyRef:
 
     Raises CheckpointError when that folder exists with other weights.
     """
-    policy = PolicyRef(version=version, path=root / f"policy-v{version}")
+    policy = PolicyRef(version=version, path=root / f"{PREFIX}{version}")
     with disk_trouble(root):
         root.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{policy.path.name}-", dir=root))
@@ -43,6 +47,15 @@ def publish_adapter(model: PeftModel, root: Path, *, version: int) -> PolicyRef:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return policy
+
+
+def published(root: Path) -> list[tuple[int, Path]]:
+    """Version and folder of every policy in ``root``."""
+    return [
+        (int(folder.name.removeprefix(PREFIX)), folder)
+        for folder in root.glob(f"{PREFIX}*")
+        if folder.name.removeprefix(PREFIX).isdigit()
+    ]
 
 
 def write_adapter(model: PeftModel, folder: Path) -> None:

@@ -13,12 +13,11 @@ import torch
 from rlpost import rng
 from rlpost.durable import disk_trouble
 from rlpost.errors import CheckpointError
-from rlpost.publish import write_adapter
+from rlpost.publish import ADAPTER, write_adapter
 
 if TYPE_CHECKING:
     from peft import PeftModel
 
-ADAPTER = "adapter"
 STATE = "learner.pt"
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from rlpost.canary import CanaryReport, check
 from rlpost.errors import TrainingError
+from rlpost.publish import published
 from workers.learner import Published
 from workers.spec import CanarySpec, Emit
-
-PREFIX = "policy-v"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +58,12 @@ class Canary:
 
 def prune(policies: Path, *, newest: int, keep: int) -> None:
     """Delete the folders of all policies older than the ``keep`` newest."""
-    for version, folder in _published(policies):
+    for version, folder in published(policies):
         if version <= newest - keep:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def clear(policies: Path) -> None:
     """Delete every published policy: the engines that knew their names are gone."""
-    for _, folder in _published(policies):
+    for _, folder in published(policies):
         shutil.rmtree(folder)
-
-
-def _published(policies: Path) -> list[tuple[int, Path]]:
-    return [
-        (int(folder.name.removeprefix(PREFIX)), folder)
-        for folder in policies.glob(f"{PREFIX}*")
-        if folder.name.removeprefix(PREFIX).isdigit()
-    ]

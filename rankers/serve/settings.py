@@ -27,8 +27,8 @@ class ModelSettings(Section):
     """Other names for it: those that clients of another service have in their code."""
     method: str
     """listwise, first, setwise, pairwise, rank-r1, e2rank, cross-encoder ..."""
-    model: str
-    """Folder, PEFT adapter, shipped name (tiny-ranker) or hub id."""
+    model: str | None = None
+    """Folder, PEFT adapter, shipped name (tiny-ranker) or hub id; default: the adapter's base."""
     adapter: Path | None = None
     """PEFT adapter, or run folder whose newest one answers."""
     follow: bool = False
@@ -55,6 +55,14 @@ class ModelSettings(Section):
     """For one request to that endpoint."""
     tokenizer: str | None = None
     """Model folder to measure that endpoint's prompts."""
+
+    @model_validator(mode="after")
+    def _some_model(self) -> ModelSettings:
+        if self.model is None and self.adapter is None:
+            raise ValueError(f"models: {self.name!r} has neither a model nor an adapter: give one")
+        if self.follow and self.adapter is None:
+            raise ValueError(f"models: {self.name!r} has no adapter to follow: give a run folder")
+        return self
 
 
 class Limits(Section):
