@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Table
 
@@ -17,10 +18,10 @@ from rlpost.make_model import resolve_model_path
 BYTES = {"float32": 4, "bfloat16": 2}
 
 
-def print_keys() -> None:
+def print_keys(schema: type[BaseModel] = RunConfig) -> None:
     """Every key of the schema with its meaning."""
     table = Table("key", "meaning", show_lines=False)
-    for key, meaning in dotted_keys(RunConfig):
+    for key, meaning in dotted_keys(schema):
         table.add_row(key, " ".join(meaning.split()))
     Console().print(table)
 

@@ -1,4 +1,4 @@
-"""The command line: `rlpost train | check | evaluate | rerank | distill | report | make-model`.
+"""The command line: `rlpost train | check | evaluate | rerank | serve | distill | report ...`.
 
 The composition root: the only module that may import ``workers``, and only inside a command, so
 that ``rlpost --help`` and ``rlpost check`` stay fast.
@@ -17,6 +17,7 @@ from rlpost.cli_distill import distill
 from rlpost.cli_evaluate import MeasuresCommand, evaluate
 from rlpost.cli_rerank import rerank
 from rlpost.cli_robustness import robustness
+from rlpost.cli_serve import serve
 from rlpost.errors import RlpostError, UserError
 
 app = typer.Typer(
@@ -91,6 +92,7 @@ app.command(cls=MeasuresCommand)(evaluate)
 app.command()(rerank)
 app.command()(robustness)
 app.command()(distill)
+app.command()(serve)
 
 
 @app.command()

@@ -82,7 +82,7 @@ def _line(detail: dict[str, Any], model: type[BaseModel]) -> str:
         near = difflib.get_close_matches(key, known, n=1, cutoff=0.6) or _same_leaf(
             location[-1], known
         )
-        hint = f"did you mean {near[0]!r}?" if near else "no key is near; see `rlpost check --keys`"
+        hint = f"did you mean {near[0]!r}?" if near else "no key is near; --keys lists them"
         return f"{key}: unknown key (value {detail['input']!r}); {hint}"
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])

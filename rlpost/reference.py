@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rankers.serve.settings import Settings
 from rlpost.config import RunConfig
 from rlpost.config_source import dotted_keys
 from rlpost.metrics import FAMILIES, METRICS
@@ -19,6 +20,7 @@ def pages(configs: Path) -> dict[str, str]:
         "metrics.md": metrics_page(),
         "config.md": config_page(),
         "presets.md": presets_page(configs),
+        "serving_keys.md": serving_page(),
     }
 
 
@@ -49,6 +51,17 @@ def config_page() -> str:
         "rlpost/config*.py",
         "Every key of `configs/*.yaml`, also settable on the command line as `key.sub=value`. "
         "Where a section has several kinds, `kind` chooses which of its keys exist.",
+        _table(("key", "meaning"), rows),
+    )
+
+
+def serving_page() -> str:
+    """Every key of a serving file."""
+    rows = ((f"`{key}`", " ".join(meaning.split())) for key, meaning in dotted_keys(Settings))
+    return _page(
+        "Configuration of a server",
+        "rankers/serve/settings.py",
+        "Every key of the YAML file that `rlpost serve` takes; `models` is a list.",
         _table(("key", "meaning"), rows),
     )
 

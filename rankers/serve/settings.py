@@ -100,7 +100,7 @@ class Batching(Section):
 class Settings(Section):
     """A server. Keys are secret: they never show in logs or error messages."""
 
-    models: Annotated[tuple[ModelSettings, ...], Field(min_length=1)]
+    models: tuple[ModelSettings, ...]
     """The first answers requests that name none."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 for all."""
@@ -121,6 +121,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Settings:
+        if not self.models:
+            raise ValueError("models: there is none: give one at least")
         names = [name for model in self.models for name in (model.name, *model.aliases)]
         for name in names:
             if names.count(name) > 1:
