@@ -9,8 +9,13 @@ import pytest
 from tests.paths import REPO
 
 README = (REPO / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(?:bash|sh|console)?\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = [line.strip().lstrip("$ ") for block in BLOCKS for line in block.splitlines()]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+COMMANDS = [
+    line.strip().lstrip("$ ")
+    for language, block in BLOCKS
+    if language in ("", "bash", "sh", "console")
+    for line in block.splitlines()
+]
 MACHINE = re.compile(
     rb"(?<![\w.~}-])/(home/\w|Users/\w|root/|work/|workspace/|opt/)|pythonhosted|pypi\.org"
 )
