@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
@@ -53,11 +54,14 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
     app.state.settings, app.state.draining = settings, False
     metrics = Metrics(service)
     desk = Desk(service=service, settings=settings, metrics=metrics)
-    for part in (rerank, score, embeddings, state):
-        app.include_router(part.router(desk))
+    keys = accepted_keys(settings, os.environ)
+    # For the OpenAPI document alone: keys are checked before the body of a request is read.
+    told = [Depends(HTTPBearer(auto_error=False))] if keys else []
+    for part in (rerank, score, embeddings):
+        app.include_router(part.router(desk), dependencies=told)
+    app.include_router(state.router(desk))
     for kind in (HTTPException, RequestValidationError, RankerError):
         app.add_exception_handler(kind, _refuse)
-    keys = accepted_keys(settings, os.environ)
     app.add_middleware(Observed, metrics=metrics, keys=keys)
     if settings.cors_origins:
         app.add_middleware(

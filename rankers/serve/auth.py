@@ -24,9 +24,13 @@ class Keys:
     def __init__(self, keys: frozenset[str]) -> None:
         self._digests = [_digest(key) for key in keys]
 
+    def __bool__(self) -> bool:
+        """Whether a key is needed."""
+        return bool(self._digests)
+
     def check(self, request: Request) -> None:
         """Refusal 401 where a key is needed and the right one is not there."""
-        if not self._digests or request.url.path in OPEN:
+        if not self or request.url.path in OPEN:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         digest = _digest(given.strip())

@@ -66,8 +66,13 @@ class Desk:
     metrics: Metrics
 
     def model(self, name: str | None) -> ModelInfo:
-        """By name or alias; the first where none is given. Refusal 404, listing the names."""
+        """By name or alias; the first where none is given.
+
+        Refusal 404, listing the names; 503 before any is loaded.
+        """
         models = self.service.models
+        if not models:
+            raise Refusal(503, "the models are being loaded", retry_after="1")
         if name is None:
             return next(iter(models.values()))
         found = self.settings.aliases.get(name, name)

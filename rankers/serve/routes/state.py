@@ -56,7 +56,7 @@ def router(desk: Desk) -> APIRouter:
     async def info() -> Response:
         """About the server, with the names that TEI's clients look for."""
         limits = desk.settings.limits
-        default = next(iter(desk.service.models.values()))
+        default = desk.model(None)
         return as_json(
             InfoAnswer(
                 model_id=default.name,

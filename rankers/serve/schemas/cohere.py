@@ -29,6 +29,8 @@ class CohereRequest(Asked):
     """Words and punctuation marks of a document that are read; the model's own limit stays."""
     priority: Priority = 0
     """0 goes first; the larger, the later."""
+    return_documents: bool | None = None
+    """Not used: this version of the API never does, but proxies such as LiteLLM send it."""
     rlpost: Extension | None = None
     """Our own: how to treat the request, and what to tell in the answer."""
 
