@@ -30,7 +30,7 @@ class Keys:
 
     def check(self, request: Request) -> None:
         """Refusal 401 where a key is needed and the right one is not there."""
-        if not self or request.url.path in OPEN:
+        if not self or request.scope["path"] in OPEN:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         digest = _digest(given.strip())

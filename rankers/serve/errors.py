@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, Literal
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as RoutingError
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from rankers.errors import BackendError, DataError, RankerError
 from rankers.serve.service import DeadlineError, DrainingError, EngineLostError, QueueFullError
@@ -85,7 +83,7 @@ def answer(error: Exception, request: Request) -> Response:
             refused = error
         case RequestValidationError():
             refused = invalid(error)
-            if request.url.path == "/rerank" and isinstance(error.body, dict):
+            if request.scope["path"] == "/rerank" and isinstance(error.body, dict):
                 request.state.shape = "tei" if "texts" in error.body else "union"
         case RankerError():
             refused = refusal(error)
@@ -95,11 +93,7 @@ def answer(error: Exception, request: Request) -> Response:
             refused = Refusal(500, "internal error: the log has it under this request's id")
     request.state.log["error"] = str(refused.detail)
     body = SHAPES[request.state.shape](refused, request.state.id)
-    # Names of unknown fields may hold lone surrogates, which only \u escapes can carry.
-    content = json.dumps(body, ensure_ascii=True)
-    return Response(
-        content, refused.status_code, headers=refused.headers, media_type="application/json"
-    )
+    return JSONResponse(body, refused.status_code, headers=refused.headers)
 
 
 def _cohere(error: Refusal, request_id: str) -> dict[str, Any]:
@@ -107,7 +101,8 @@ def _cohere(error: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def _openai(error: Refusal, request_id: str) -> dict[str, Any]:
-    kind = OPENAI_TYPES.get(error.status_code, "InternalServerError")
+    other = "BadRequestError" if error.status_code < 500 else "InternalServerError"
+    kind = OPENAI_TYPES.get(error.status_code, other)
     inner = {
         "message": _with_id(error, request_id),
         "type": kind,
@@ -122,7 +117,8 @@ def _union(error: Refusal, request_id: str) -> dict[str, Any]:
 
 
 def _tei(error: Refusal, request_id: str) -> dict[str, Any]:
-    kind = TEI_TYPES.get(error.status_code, "Backend")
+    other = "Validation" if error.status_code < 500 else "Backend"
+    kind = TEI_TYPES.get(error.status_code, other)
     return {"error": _with_id(error, request_id), "error_type": kind}
 
 
@@ -138,23 +134,9 @@ SHAPES: Mapping[Shape, Callable[[Refusal, str], dict[str, Any]]] = {
     "openai": _openai,
 }
 OPENAI_TYPES: Mapping[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "AuthenticationError",
-    HTTPStatus.NOT_FOUND: "NotFoundError",
-    HTTPStatus.METHOD_NOT_ALLOWED: "BadRequestError",
-    HTTPStatus.REQUEST_TIMEOUT: "BadRequestError",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "BadRequestError",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "BadRequestError",
-    HTTPStatus.TOO_MANY_REQUESTS: "RateLimitError",
-    HTTPStatus.SERVICE_UNAVAILABLE: "ServiceUnavailableError",
-    HTTPStatus.GATEWAY_TIMEOUT: "TimeoutError",
+    401: "AuthenticationError",
+    404: "NotFoundError",
+    429: "RateLimitError",
+    503: "ServiceUnavailableError",
 }
-TEI_TYPES: Mapping[int, str] = {
-    HTTPStatus.UNAUTHORIZED: "Validation",
-    HTTPStatus.NOT_FOUND: "Validation",
-    HTTPStatus.METHOD_NOT_ALLOWED: "Validation",
-    HTTPStatus.REQUEST_TIMEOUT: "Validation",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Validation",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "Validation",
-    HTTPStatus.TOO_MANY_REQUESTS: "Overloaded",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Unhealthy",
-}
+TEI_TYPES: Mapping[int, str] = {429: "Overloaded", 503: "Unhealthy"}

@@ -81,6 +81,13 @@ def test_a_body_that_does_not_say_it_is_json_is_told_so() -> None:
     assert "Content-Type: application/json" in answer.json()["message"]
 
 
+@pytest.mark.parametrize("host", ["[", "\xff", "a b", "x" * 5000])
+def test_a_broken_host_header_breaks_nothing(host: str) -> None:
+    heads = [(b"Host", host.encode("latin-1"))]
+    assert client().post("/v2/rerank", json=BODY, headers=heads).status_code == 200
+    assert client().get("/health", headers=heads).status_code == 200
+
+
 def test_a_body_without_length_is_refused_while_it_is_read() -> None:
     sent = 0
 
