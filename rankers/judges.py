@@ -9,7 +9,7 @@ from rankers.budget import Ask, Budget, Prompt, fitted
 from rankers.errors import BackendError, ScoreError
 from rankers.parsing import A_co, Reading
 from rankers.plans import A, Choice, Order
-from rankers.ports import Backend, LabelBackend, LabelScores
+from rankers.ports import Backend, Completion, LabelBackend, LabelScores
 
 Answered = TypeVar("Answered")
 
@@ -58,20 +58,31 @@ class TextJudge(Generic[A]):
 
     def __call__(self, questions: Sequence[Question]) -> list[Reply[A] | BackendError]:
         prompts = prompts_of(questions, self.ask, self.budget)
-        longest = max(self.max_tokens(len(question.passages)) for question in questions)
-        found = self.backend.complete([prompt.chat for prompt in prompts], max_tokens=longest)
-        return [
-            completion
-            if isinstance(completion, BackendError)
-            else Reply(
-                reading=self.read(completion.text, len(question.passages)),
-                prompt_tokens=completion.prompt_tokens,
-                generated_tokens=completion.generated_tokens,
-                truncated=prompt.truncated,
-                text=completion.text,
-            )
-            for question, prompt, completion in zip(questions, prompts, found, strict=True)
-        ]
+        # What one question gets must not depend on the others: neither the room that the prompt
+        # has to leave nor the point where an answer is cut.
+        by_limit: dict[int, list[int]] = {}
+        for i, question in enumerate(questions):
+            by_limit.setdefault(self.max_tokens(len(question.passages)), []).append(i)
+        replies: dict[int, Reply[A] | BackendError] = {}
+        for limit, places in by_limit.items():
+            chats = [prompts[i].chat for i in places]
+            found = self.backend.complete(chats, max_tokens=limit)
+            for i, completion in zip(places, found, strict=True):
+                replies[i] = self._reply(questions[i], prompts[i], completion)
+        return [replies[i] for i in range(len(questions))]
+
+    def _reply(
+        self, question: Question, prompt: Prompt, completion: Completion | BackendError
+    ) -> Reply[A] | BackendError:
+        if isinstance(completion, BackendError):
+            return completion
+        return Reply(
+            reading=self.read(completion.text, len(question.passages)),
+            prompt_tokens=completion.prompt_tokens,
+            generated_tokens=completion.generated_tokens,
+            truncated=prompt.truncated,
+            text=completion.text,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

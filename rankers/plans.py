@@ -1,7 +1,7 @@
 """A ranking method as a plan: a generator that yields batches of questions and receives answers.
 
 A plan knows indices, not texts, queries or models; so the same method runs one query alone,
-hundreds of queries in lock-step (``run_together``), or over a network, and its calls can be
+hundreds of queries at once (``rankers.running``), or over a network, and its calls can be
 counted with an oracle. Every plan returns a permutation of its candidates, whatever the answers.
 """
 
@@ -42,39 +42,6 @@ Plan = Generator[list[Ask], Sequence[A | None], Outcome]
 
 An answer is None where the engine failed: the order that stands is then kept.
 """
-
-Answerer = Callable[[Sequence[tuple[int, Ask]]], Sequence[A | None]]
-"""Answers a batch of (index of the plan, ask), in order; typically one call of an engine."""
-
-
-def run_together(plans: Sequence[Plan[A]], answer: Answerer[A]) -> list[Outcome]:
-    """Run plans in lock-step: the open asks of all of them go to ``answer`` as one batch.
-
-    The outcome of each plan is what it would be alone, if ``answer`` treats asks independently.
-    """
-    outcomes: dict[int, Outcome] = {}
-    open_asks: dict[int, list[Ask]] = {}
-
-    def advance(i: int, answers: Sequence[A | None] | None) -> None:
-        try:
-            open_asks[i] = next(plans[i]) if answers is None else plans[i].send(answers)
-        except StopIteration as stop:
-            open_asks.pop(i, None)
-            outcomes[i] = stop.value
-
-    for i in range(len(plans)):
-        advance(i, None)
-    while open_asks:
-        batch = [(i, ask) for i, asks in open_asks.items() for ask in asks]
-        answers = answer(batch)
-        if len(answers) != len(batch):
-            raise ValueError(f"{len(batch)} questions got {len(answers)} answers")
-        start = 0
-        for i, asks in list(open_asks.items()):
-            end = start + len(asks)
-            advance(i, answers[start:end])
-            start = end
-    return [outcomes[i] for i in range(len(plans))]
 
 
 def unseeded(plan: Callable[[int], Plan[A]], n: int, key: str) -> Plan[A]:

@@ -5,11 +5,12 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Literal
+from typing import Generic, Literal, NamedTuple
 
-from rankers.errors import BackendError, ScoreError
+from rankers.errors import BackendError
 from rankers.judges import Judge, Question, Reply
-from rankers.plans import A, Ask, Plan, run_together
+from rankers.plans import A, Ask, Outcome, Plan
+from rankers.running import Asked, Running, Work
 from rankers.types import Passage, Query, Ranking, Trace
 
 Problem = tuple[Query, Sequence[Passage]]
@@ -46,7 +47,6 @@ class Reranker(ABC):
         [ranking] = self.rank_many([(query, passages)], strict=strict, keep_texts=keep_texts)
         return ranking
 
-    @abstractmethod
     def rank_many(
         self, problems: Sequence[Problem], *, strict: bool = False, keep_texts: bool = False
     ) -> list[Ranking]:
@@ -58,6 +58,40 @@ class Reranker(ABC):
         engine failed (``Trace.degraded``), unless ``strict`` or it answered none at all: then
         BackendError. ``keep_texts`` keeps what the model wrote in the trace.
         """
+        running = Running[int, Worked]()
+        for i, problem in enumerate(problems):
+            running.join(i, self.work(*problem, strict=strict, keep_texts=keep_texts))
+        worked: dict[int, Worked] = {}
+        while running:
+            for i, ended in running.turn().items():
+                if isinstance(ended, Exception):
+                    raise ended
+                worked[i] = ended
+        failed = next((found.failure for found in worked.values() if found.failure), None)
+        if failed and all(found.unanswered for found in worked.values()):
+            raise failed
+        return [worked[i].ranking for i in range(len(problems))]
+
+    @abstractmethod
+    def work(
+        self, query: Query, passages: Sequence[Passage], *, strict: bool, keep_texts: bool
+    ) -> Work["Worked"]:
+        """The ranking of one query as questions to a judge, for a ``Running`` that asks them.
+
+        With ``strict``, raises the first BackendError that it gets.
+        """
+
+
+class Worked(NamedTuple):
+    """A ranking and the first failure of the engine on the way to it."""
+
+    ranking: Ranking
+    failure: BackendError | None
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the engine answered no question, if any was asked."""
+        return self.ranking.trace.failures == self.ranking.trace.calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,44 +106,32 @@ class PlannedReranker(Reranker, Generic[A]):
 
     def __post_init__(self) -> None:
         # A plan over nothing asks nothing, but refuses bad options: here, not in mid-ranking.
-        run_together([self.plan(0, "")], lambda batch: [None] * len(batch))
+        next(self.plan(0, ""), None)
 
-    def rank_many(
-        self, problems: Sequence[Problem], *, strict: bool = False, keep_texts: bool = False
-    ) -> list[Ranking]:
-        """See ``Reranker.rank_many``."""
-        plans = [self.plan(len(passages), query.id) for query, passages in problems]
-        tallies = [_Tally(keep_texts=keep_texts) for _ in problems]
-        errors: list[BackendError] = []
-
-        def answer(batch: Sequence[tuple[int, Ask]]) -> list[A | None]:
-            replies = self._replies([_question(*problems[i], ask) for i, ask in batch])
-            for (i, _), reply in zip(batch, replies, strict=True):
-                tallies[i].add(reply)
+    def work(
+        self, query: Query, passages: Sequence[Passage], *, strict: bool, keep_texts: bool
+    ) -> Work[Worked]:
+        """See ``Reranker.work``."""
+        plan = self.plan(len(passages), query.id)
+        tally = _Tally(keep_texts=keep_texts)
+        failure: BackendError | None = None
+        answers: list[A | None] | None = None
+        while True:
+            try:
+                asks = next(plan) if answers is None else plan.send(answers)
+            except StopIteration as stop:
+                outcome: Outcome = stop.value
+                ranking = Ranking(order=outcome.order, scores=outcome.scores, trace=tally.trace())
+                return Worked(ranking, failure)
+            questions = [_question(query, passages, ask) for ask in asks]
+            answers = []
+            for reply in (yield Asked(self.judge, questions)):
+                tally.add(reply)
                 if isinstance(reply, BackendError):
-                    errors.append(reply)
-            if errors and strict:
-                raise errors[0]
-            return [
-                None if isinstance(reply, BackendError) else reply.reading.answer
-                for reply in replies
-            ]
-
-        outcomes = run_together(plans, answer)
-        if errors and len(errors) == sum(tally.calls for tally in tallies):
-            raise errors[0]
-        return [
-            Ranking(order=outcome.order, scores=outcome.scores, trace=tally.trace())
-            for outcome, tally in zip(outcomes, tallies, strict=True)
-        ]
-
-    def _replies(self, questions: Sequence[Question]) -> Sequence[Reply[A] | BackendError]:
-        try:
-            return self.judge(questions)
-        except ScoreError:
-            raise
-        except BackendError as error:
-            return [error] * len(questions)
+                    if strict:
+                        raise reply
+                    failure = failure or reply
+                answers.append(None if isinstance(reply, BackendError) else reply.reading.answer)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,30 +142,24 @@ class Cascade(Reranker):
     score_kind: ScoreKind
     stages: tuple[Reranker, ...]
 
-    def rank_many(
-        self, problems: Sequence[Problem], *, strict: bool = False, keep_texts: bool = False
-    ) -> list[Ranking]:
-        """See ``Reranker.rank_many``."""
-        orders = [tuple(range(len(passages))) for _, passages in problems]
-        traces = [Trace() for _ in problems]
-        rankings: list[Ranking] = []
+    def work(
+        self, query: Query, passages: Sequence[Passage], *, strict: bool, keep_texts: bool
+    ) -> Work[Worked]:
+        """See ``Reranker.work``."""
+        order = tuple(range(len(passages)))
+        scores: tuple[float, ...] = ()
+        trace = Trace()
+        failure: BackendError | None = None
         for stage in self.stages:
-            given = [
-                (query, [passages[i] for i in order])
-                for (query, passages), order in zip(problems, orders, strict=True)
-            ]
-            rankings = stage.rank_many(given, strict=strict, keep_texts=keep_texts)
-            orders = [
-                tuple(order[i] for i in ranking.order)
-                for order, ranking in zip(orders, rankings, strict=True)
-            ]
-            traces = [
-                trace + ranking.trace for trace, ranking in zip(traces, rankings, strict=True)
-            ]
-        return [
-            Ranking(order=order, scores=ranking.scores, trace=trace)
-            for order, ranking, trace in zip(orders, rankings, traces, strict=True)
-        ]
+            given = [passages[i] for i in order]
+            ranking, failed = yield from stage.work(
+                query, given, strict=strict, keep_texts=keep_texts
+            )
+            order = tuple(order[i] for i in ranking.order)
+            scores = ranking.scores
+            trace += ranking.trace
+            failure = failure or failed
+        return Worked(Ranking(order=order, scores=scores, trace=trace), failure)
 
 
 def cascade(first: Reranker, *others: Reranker) -> Cascade:

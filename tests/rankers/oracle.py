@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rankers.plans import A, Ask, Choice, Order, Plan, run_together
+from rankers.plans import A, Ask, Choice, Order, Outcome, Plan
 
 
 @dataclass(kw_only=True)
@@ -38,5 +38,11 @@ class Oracle:
 
 def run_alone(plan: Plan[A], answer: Callable[[Ask], A]) -> Order:
     """The order of one plan whose asks are answered one by one."""
-    [outcome] = run_together([plan], lambda batch: [answer(ask) for _, ask in batch])
-    return outcome.order
+    answers: list[A] | None = None
+    while True:
+        try:
+            asks = next(plan) if answers is None else plan.send(answers)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            return outcome.order
+        answers = [answer(ask) for ask in asks]

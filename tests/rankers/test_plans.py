@@ -1,14 +1,14 @@
 """Scheduling: plans run together as they run alone, and every plan permutes whatever it is told."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rankers import listwise, pairwise, setwise
-from rankers.plans import Ask, Choice, Order, Plan, run_together, shuffled
+from rankers.plans import Ask, Choice, Order, Plan, shuffled
 from tests.rankers.oracle import Oracle, run_alone
 
 CHOICES: dict[str, Callable[[int, int], Plan[Choice]]] = {
@@ -48,31 +48,6 @@ def test_nothing_and_a_single_candidate_cost_no_question(name: str) -> None:
         oracle = Oracle(relevance=[0.0] * n)
         assert run_alone(CHOICES[name](n, 10), oracle.best) == tuple(range(n))
         assert oracle.asked == []
-
-
-def test_plans_together_give_what_each_gives_alone_in_fewer_batches() -> None:
-    relevances = [[(7 * i + 3 * q) % 23 for i in range(n)] for q, n in enumerate((0, 1, 20, 23))]
-    oracles = [Oracle(relevance=relevance) for relevance in relevances]
-    batches: list[int] = []
-
-    def answer(batch: Sequence[tuple[int, Ask]]) -> list[Choice]:
-        batches.append(len(batch))
-        return [oracles[i].best(ask) for i, ask in batch]
-
-    together = run_together([setwise.heapsort(len(r), k=5) for r in relevances], answer)
-    alone_oracles = [Oracle(relevance=relevance) for relevance in relevances]
-    alone = [
-        run_alone(setwise.heapsort(len(r), k=5), oracle.best)
-        for r, oracle in zip(relevances, alone_oracles, strict=True)
-    ]
-    assert [outcome.order for outcome in together] == alone
-    assert [oracle.asked for oracle in oracles] == [oracle.asked for oracle in alone_oracles]
-    assert len(batches) == max(len(oracle.asked) for oracle in oracles)
-
-
-def test_an_engine_that_answers_too_little_is_an_error() -> None:
-    with pytest.raises(ValueError, match="1 questions got 0 answers"):
-        run_together([setwise.heapsort(3)], lambda batch: [])
 
 
 def test_shuffles_belong_to_the_key_and_votes_outvote() -> None:
