@@ -44,6 +44,18 @@ An answer is None where the engine failed: the order that stands is then kept.
 """
 
 
+def run(plan: Plan[A], answer: Callable[[list[Ask]], Sequence[A | None]]) -> Outcome:
+    """What ``plan`` comes to when ``answer`` answers its batches."""
+    answers: Sequence[A | None] | None = None
+    while True:
+        try:
+            asks = next(plan) if answers is None else plan.send(answers)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            return outcome
+        answers = answer(asks)
+
+
 def unseeded(plan: Callable[[int], Plan[A]], n: int, key: str) -> Plan[A]:
     """``plan`` over ``n`` candidates, for a method that makes no seeded choice by ``key``."""
     return plan(n)

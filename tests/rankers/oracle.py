@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rankers.plans import A, Ask, Choice, Order, Outcome, Plan
+from rankers.plans import A, Ask, Choice, Order, Plan, run
 
 
 @dataclass(kw_only=True)
@@ -38,11 +38,4 @@ class Oracle:
 
 def run_alone(plan: Plan[A], answer: Callable[[Ask], A]) -> Order:
     """The order of one plan whose asks are answered one by one."""
-    answers: list[A] | None = None
-    while True:
-        try:
-            asks = next(plan) if answers is None else plan.send(answers)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            return outcome.order
-        answers = [answer(ask) for ask in asks]
+    return run(plan, lambda asks: [answer(ask) for ask in asks]).order
