@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rankers import methods
-from rankers.backends.load import SERVES, BackendName, ModelSpec, Need, load
+from rankers.backends.load import SERVES, BackendName, Engine, ModelSpec, Need, load
 from rankers.backends.rendering import Renderer
 from rankers.budget import Budget
 from rankers.errors import DataError
@@ -131,6 +131,10 @@ class Built(NamedTuple):
     backend: BackendName
     template: str
     passage_tokens: int | None
+    engine: Engine
+    """What it asks."""
+    passage_prompt: str = ""
+    """Stands before a passage that is embedded."""
 
 
 class Decided(NamedTuple):
@@ -170,15 +174,16 @@ def decide(spec: RerankerSpec) -> Decided:
     return Decided(method, backend, template, family, arguments)
 
 
-def build(spec: RerankerSpec) -> Built:
-    """Load the model and put the reranker together.
+def build(spec: RerankerSpec, loaded: Engine | None = None) -> Built:
+    """Load the model, unless it is ``loaded``, and put the reranker together.
 
     Raises DataError, one sentence with the remedy, for whatever does not go together.
     """
     method, backend, template, family, arguments = decide(spec)
-    engine, tokenizer = load(
+    engine = loaded or load(
         spec.model, backend, method.needs, {} if method.reasons else family.chat_options
     )
+    tokenizer = engine.tokenizer
     passage_tokens = None
     if tokenizer is not None:
         shown = most_shown(method, arguments, spec.depth)
@@ -189,7 +194,14 @@ def build(spec: RerankerSpec) -> Built:
             f"backend {backend} cannot cut passages to {spec.passage_tokens} tokens: give the "
             "endpoint's --tokenizer, or an encoder's --max-length"
         )
-    return Built(_make(spec, engine, arguments), backend, template, passage_tokens)
+    return Built(
+        reranker=_make(spec, engine.backend, arguments),
+        backend=backend,
+        template=template,
+        passage_tokens=passage_tokens,
+        engine=engine,
+        passage_prompt=str(arguments.get("passage_prompt", "")),
+    )
 
 
 def _make(spec: RerankerSpec, engine: object, arguments: Mapping[str, object]) -> Reranker:

@@ -27,6 +27,9 @@ class CachedEmbedder:
     embedder: ChatEmbedder
     max_bytes: int = 1 << 30
     """Of the vectors: 1 GiB holds 700 thousand of 384 dimensions."""
+    hits: int = 0
+    """Texts found in memory, and not found, since the start."""
+    misses: int = 0
     _kept: OrderedDict[bytes, NDArray[np.float32]] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
@@ -34,6 +37,11 @@ class CachedEmbedder:
     def budget(self) -> Budget | None:
         """See ``ChatEmbedder.budget``."""
         return self.embedder.budget
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of the vectors in memory now."""
+        return self._bytes
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See ``Embedder.embed``; texts that repeat within the batch are encoded once too."""
@@ -43,6 +51,8 @@ class CachedEmbedder:
         wanted = dict(zip(keys, texts, strict=True))
         found = {key: self._kept[key] for key in wanted if key in self._kept}
         new = [key for key in wanted if key not in found]
+        self.hits += len(found)
+        self.misses += len(new)
         if new:
             vectors = self.embedder.embed([wanted[key] for key in new])
             found |= zip(new, vectors, strict=True)

@@ -71,6 +71,15 @@ def load(
     return _LOADERS[backend](model, need, chat_options)
 
 
+def with_adapter(loaded: Engine, adapter: Path) -> Engine | None:
+    """The same engine answering with another adapter; None where it has to be loaded anew."""
+    from rankers.backends.vllm import VllmBackend
+
+    if not isinstance(loaded.backend, VllmBackend):
+        return None
+    return Engine(loaded.backend.with_adapter(adapter), loaded.tokenizer)
+
+
 def _vllm(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> Engine:
     from rankers.backends.vllm import VllmBackend
 

@@ -6,6 +6,7 @@ the head of a window that did not move) is computed once: prefix caching is on.
 
 from __future__ import annotations
 
+import copy
 import gc
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from rankers.backends.vllm_start import (
     scannable_modules,
     servable_rank,
 )
-from rankers.errors import BackendError, EngineError, backend_boundary
+from rankers.errors import BackendError, DataError, EngineError, backend_boundary
 from rankers.ports import Completion, LabelScores, Likelihood
 from rankers.prompts import Message
 
@@ -62,9 +63,9 @@ class VllmBackend:
                 kv_cache_mb=kv_cache_mb, gpu_memory_utilization=gpu_memory_utilization
             )
         self._lora: Any = None
+        self._rank = 0 if adapter is None else servable_rank(_rank_of(adapter))
         if adapter is not None:
-            rank = json.loads((adapter / "adapter_config.json").read_text())["r"]
-            settings |= {"enable_lora": True, "max_lora_rank": servable_rank(rank)}
+            settings |= {"enable_lora": True, "max_lora_rank": self._rank}
         with backend_boundary(f"starting vLLM with {model_path}"), scannable_modules():
             self._llm = llm_class(
                 model=str(model_path),
@@ -77,7 +78,24 @@ class VllmBackend:
                 **settings,
             )
             if adapter is not None:
-                self._add(adapter)
+                self._add(adapter, 1)
+
+    def with_adapter(self, adapter: Path) -> VllmBackend:
+        """This engine answering with another adapter; both can be used, call by call.
+
+        Raises DataError where the engine was started for no adapter, or for smaller ones.
+        """
+        if self._lora is None:
+            raise DataError("vLLM was started without an adapter: start it with one to swap it")
+        if _rank_of(adapter) > self._rank:
+            raise DataError(
+                f"{adapter} has rank {_rank_of(adapter)} and vLLM was started for at most "
+                f"{self._rank}: start it with this adapter"
+            )
+        other = copy.copy(self)
+        with backend_boundary(f"loading the adapter {adapter}"):
+            other._add(adapter, self._lora.lora_int_id + 1)
+        return other
 
     @property
     def chat_tokenizer(self) -> Renderer:
@@ -178,10 +196,15 @@ class VllmBackend:
             raise BackendError(f"vLLM answered {len(prompts)} prompts with {len(outputs)} outputs")
         return outputs
 
-    def _add(self, adapter: Path) -> None:
+    def _add(self, adapter: Path, number: int) -> None:
         from vllm.lora.request import LoRARequest
 
-        request = LoRARequest("adapter", 1, str(adapter.resolve()))
+        # A name of its own: the prefix cache is keyed on it.
+        request = LoRARequest(f"adapter-{number}", number, str(adapter.resolve()))
         if not self._llm.llm_engine.add_lora(request):
             raise BackendError(f"vLLM did not take the adapter {adapter}")
         self._lora = request
+
+
+def _rank_of(adapter: Path) -> int:
+    return int(json.loads((adapter / "adapter_config.json").read_text())["r"])

@@ -1,0 +1,83 @@
+"""An engine process seen from the server: started, spoken to, noticed when it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rankers.errors import BackendError
+from rankers.serve import wire
+from rankers.serve.service import ModelInfo
+
+
+class EngineProcess:
+    """One engine, from start to end; another is another object. All models are loaded."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        models: Mapping[str, ModelInfo],
+    ) -> None:
+        self.models = models
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    @classmethod
+    async def started(cls, load: wire.Load) -> EngineProcess:
+        """Start one and wait until it has loaded. Raises RankerError where it cannot."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "rankers.serve.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+        try:
+            writer.write(wire.framed(load))
+            answer = await wire.receive(reader)
+            if isinstance(answer, Exception):
+                raise answer
+        except BaseException as error:
+            writer.close()
+            await _ended(process)
+            if isinstance(error, (EOFError, OSError)):
+                raise BackendError(
+                    f"the engine process ended with {process.returncode} while loading: see its "
+                    "messages above"
+                ) from error
+            raise
+        return cls(process, reader, writer, answer.models)
+
+    def send(self, message: object) -> None:
+        """Never blocks; what a dead engine does not take is noticed by ``receive``."""
+        if not self._writer.is_closing():
+            self._writer.write(wire.framed(message))
+
+    async def receive(self) -> Any:
+        """The next message. Raises EOFError or OSError when the process is gone."""
+        return await wire.receive(self._reader)
+
+    async def end(self) -> None:
+        """Whatever it is doing: nobody waits for it."""
+        self._writer.close()
+        await _ended(self._process)
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    await asyncio.to_thread(process.wait)

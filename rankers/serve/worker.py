@@ -1,0 +1,237 @@
+"""The engine process: holds the models, answers what comes over its socket, ends with its server.
+
+``python -m rankers.serve.worker FD``, started by ``rankers.serve.process``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from rankers.backends.load import with_adapter
+from rankers.build import METHODS, Built, RerankerSpec
+from rankers.embeddings import CachedEmbedder
+from rankers.errors import BackendError, DataError, RankerError
+from rankers.reranker import Worked
+from rankers.running import Running
+from rankers.serve import wire
+from rankers.serve.service import Embedded, Job, ModelInfo
+
+LOGGER = logging.getLogger("rlpost.serve.engine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """A model that answers, and its queries under way."""
+
+    spec: RerankerSpec
+    built: Built
+    info: ModelInfo
+    running: Running[int, Worked]
+
+    @property
+    def cache(self) -> CachedEmbedder | None:
+        """Its embedder, if it has one."""
+        backend = self.built.engine.backend
+        return backend if isinstance(backend, CachedEmbedder) else None
+
+
+class Worker:
+    """Everything that one engine process does, message by message and call by call."""
+
+    def __init__(self, load: wire.Load, tell: Callable[[wire.Told], None]) -> None:
+        """Loads the models. Raises RankerError where one cannot be."""
+        self._load = load
+        self._tell = tell
+        self._served = {
+            name: self._made(name, spec, load.build(spec, None), load.versions[name])
+            for name, spec in load.specs.items()
+        }
+        self._leaving: list[Served] = []
+        """Models that were swapped out and have queries under way."""
+        self._batches = self._questions = 0
+
+    @property
+    def models(self) -> dict[str, ModelInfo]:
+        """By name."""
+        return {name: served.info for name, served in self._served.items()}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a query is under way."""
+        return any(served.running for served in self._all)
+
+    @property
+    def _all(self) -> list[Served]:
+        return [*self._leaving, *self._served.values()]
+
+    def take(self, message: object) -> None:
+        """Do what the server says; results that are there at once are told at once."""
+        match message:
+            case wire.Rank():
+                self._join(message.number, message.job)
+            case wire.Withdraw():
+                for served in self._all:
+                    served.running.drop(message.number)
+            case wire.Embed():
+                self._told(message.number, lambda: self._embedded(message))
+            case wire.Swap():
+                self._told(message.number, lambda: self._swapped(message))
+
+    def turns(self, between: Callable[[], None]) -> None:
+        """One call for each model with open questions; ``between`` them, others may join."""
+        for served in self._all:
+            running = served.running
+            if running:
+                calls, questions = running.calls, running.questions
+                ended = running.turn()
+                self._batches += running.calls - calls
+                self._questions += running.questions - questions
+                self._send({number: _result(result) for number, result in ended.items()})
+                between()
+        self._leaving = [served for served in self._leaving if served.running]
+
+    def _join(self, number: int, job: Job) -> None:
+        served = self._served[job.model]
+        work = served.built.reranker.work(
+            job.query, job.passages, strict=False, keep_texts=job.keep_texts
+        )
+        served.running.join(number, work)
+
+    def _embedded(self, message: wire.Embed) -> Embedded:
+        served = self._served[message.model]
+        if served.cache is None:
+            raise DataError(f"{message.model} ({served.info.method}) has no embeddings")
+        prompt = served.built.passage_prompt
+        vectors = served.cache.embed([prompt + text for text in message.texts])
+        return Embedded(vectors=vectors, tokens=0)
+
+    def _swapped(self, message: wire.Swap) -> ModelInfo:
+        old = self._served[message.model]
+        adapter = message.spec.model.adapter
+        try:
+            engine = adapter and with_adapter(old.built.engine, adapter)
+            built = self._load.build(message.spec, engine or None)
+        except Exception as error:
+            LOGGER.warning("%s kept its adapter", message.model, exc_info=error)
+            raise DataError(
+                f"{message.model} does not take the adapter {adapter}: {error}"
+            ) from error
+        new = self._made(message.model, message.spec, built, old.info.version + 1)
+        self._leaving.append(old)
+        self._served[message.model] = new
+        return new.info
+
+    def _told(self, number: int, doing: Callable[[], wire.Result]) -> None:
+        try:
+            result = doing()
+        except Exception as error:
+            result = _sendable(error)
+        self._send({number: result})
+
+    def _send(self, results: Mapping[int, wire.Result]) -> None:
+        caches = [served.cache for served in self._served.values() if served.cache]
+        counters = wire.Counters(
+            batches=self._batches,
+            questions=self._questions,
+            cache_hits=sum(cache.hits for cache in caches),
+            cache_misses=sum(cache.misses for cache in caches),
+            cache_bytes=sum(cache.kept_bytes for cache in caches),
+        )
+        self._tell(wire.Told(results=results, counters=counters))
+
+    def _made(self, name: str, spec: RerankerSpec, built: Built, version: int) -> Served:
+        served = Served(
+            spec=spec,
+            built=built,
+            info=info_of(name, spec, built, version),
+            running=Running(self._load.questions),
+        )
+        if served.cache is not None:
+            served.cache.max_bytes = self._load.cache_bytes
+        return served
+
+
+def info_of(name: str, spec: RerankerSpec, built: Built, version: int) -> ModelInfo:
+    """What can be told about a loaded model."""
+    method = METHODS.get(spec.method)
+    # One prompt shows all passages, and was given room for so many.
+    whole = (
+        method is not None
+        and "window" not in method.options
+        and method.answer_tokens(2) > (method.answer_tokens(1))
+    )
+    return ModelInfo(
+        name=name,
+        method=spec.method,
+        model=str(spec.model.weights),
+        backend=built.backend,
+        template=built.template,
+        score_kind=built.reranker.score_kind,
+        embeds=isinstance(built.engine.backend, CachedEmbedder),
+        adapter=None if spec.model.adapter is None else str(spec.model.adapter),
+        version=version,
+        max_passages=spec.depth if whole else None,
+    )
+
+
+def _result(ended: Worked | Exception) -> wire.Result:
+    if isinstance(ended, Exception):
+        return _sendable(ended)
+    return ended.failure if ended.failure and ended.unanswered else ended.ranking
+
+
+def _sendable(error: Exception) -> RankerError:
+    """``error`` as one that survives the socket."""
+    if isinstance(error, RankerError):
+        return error
+    LOGGER.error("a query failed", exc_info=error)
+    return BackendError(f"{type(error).__name__}: {error}")
+
+
+def _reading(stream: BinaryIO, inbox: queue.SimpleQueue[object]) -> None:
+    """Keep the socket empty, so that the server never waits for a call of the engine to end."""
+    try:
+        while True:
+            inbox.put(wire.read(stream))
+    except (EOFError, OSError):
+        os._exit(0)  # the server is gone, and with it everybody who waits for an answer
+
+
+def main(descriptor: int) -> None:
+    """Serve the socket of this number until its other end closes."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # theirs is the server, which then drains us
+        signal.signal(number, signal.SIG_IGN)
+    connection = socket.socket(fileno=descriptor)
+    stream = connection.makefile("rb")
+    load: wire.Load = wire.read(stream)
+    try:
+        worker = Worker(load, lambda told: connection.sendall(wire.framed(told)))
+    except Exception as error:
+        connection.sendall(wire.framed(_sendable(error)))
+        return
+    connection.sendall(wire.framed(wire.Loaded(models=worker.models)))
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    threading.Thread(target=_reading, args=(stream, inbox), daemon=True).start()
+
+    def take_what_came() -> None:
+        while not inbox.empty():
+            worker.take(inbox.get())
+
+    while True:
+        if not worker.busy:
+            worker.take(inbox.get())
+        take_what_came()
+        worker.turns(between=take_what_came)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
