@@ -79,14 +79,13 @@ def serve(
     settings = settings_from(config, present, overrides or [])
     specs = specs_of(settings)
     if replicas > 1:
-        from workers.serve import serve_replicas
+        from workers.serve import serve_replicas  # type: ignore[import-not-found,unused-ignore]
 
         serve_replicas(settings, specs, replicas=replicas)
         return
     from rankers.serve.run import run
-    from rlpost.serving import newest_adapter
 
-    run(settings, specs, newest=newest_adapter)
+    run(settings, specs)
 
 
 def _last_part(method: str | None, model: str | Path | None) -> str:

@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
+from collections.abc import Mapping
+from socket import socket
 
+from rankers.build import RerankerSpec
+from rankers.serve.app import create_app
+from rankers.serve.auth import accepted_keys
+from rankers.serve.log import log_to
+from rankers.serve.server import listening, server
 from rankers.serve.service import Service
+from rankers.serve.settings import Settings
+from rankers.serve.supervisor import Supervisor
 
-EXAMPLE = {"query": "a cat", "documents": ["dogs bark", "cats purr"]}
+EXAMPLE = {"query": "largest item", "documents": ["Sort a list.", "Return the largest item."]}
+
+
+def run(settings: Settings, specs: Mapping[str, RerankerSpec]) -> None:
+    """Serve ``specs`` until SIGTERM or Ctrl-C; says on standard output where, and logs to error.
+
+    Raises RankerError, one sentence, for bad keys, a taken address and a model that cannot be
+    loaded, in this order: the last takes long.
+    """
+    accepted_keys(settings, os.environ)
+    log_to(sys.stderr)
+    with listening(settings) as sock:
+        try:
+            asyncio.run(_serve(settings, specs, sock))
+        except KeyboardInterrupt:  # while loading: the server itself ends in order
+            raise SystemExit(130) from None
+
+
+async def _serve(settings: Settings, specs: Mapping[str, RerankerSpec], sock: socket) -> None:
+    print(f"loading {', '.join(specs)}", file=sys.stderr)
+    service = await Supervisor.started(settings, specs)
+    host, port, *_ = sock.getsockname()
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    running = server(create_app(service, settings), settings)
+    print(greeting(service, url, keys=bool(accepted_keys(settings, os.environ))), flush=True)
+    await running.serve(sockets=[sock])
 
 
 def greeting(service: Service, url: str, *, keys: bool) -> str:
@@ -21,7 +58,7 @@ def greeting(service: Service, url: str, *, keys: bool) -> str:
     body = json.dumps({"model": models[0].name, **EXAMPLE})
     return "\n".join(
         [
-            f"serving {url} (page there; {url}/openapi.json has the routes)",
+            f"serving at {url} (a page for people; {url}/openapi.json has the routes)",
             *lines,
             f"try: curl {url}/v2/rerank{key} -H 'Content-Type: application/json' -d '{body}'",
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from rankers.reranker import ScoreKind
@@ -75,7 +76,7 @@ def model_answer(info: ModelInfo, *, aliases: list[str], created: int, most: int
         id=info.name,
         created=created,
         aliases=aliases,
-        root=info.model,
+        root=Path(info.model).name,
         method=info.method,
         backend=info.backend,
         template=info.template,
