@@ -70,7 +70,7 @@ def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) 
     ],
 )
 def test_rules_between_keys(values: dict[str, object], sentence: str) -> None:
-    with pytest.raises(UserError, match="mistakes? in test") as caught:
+    with pytest.raises(UserError, match=r"mistakes? in test") as caught:
         parse(values, origin="test")
     assert sentence in str(caught.value)
 
