@@ -60,7 +60,7 @@ def serve(
 
     A YAML file has more keys, and any number of models. SIGTERM lets requests under way finish.
     """
-    from rlpost.serving import settings_from, specs_of
+    from rlpost.serving import newest_adapter, settings_from, specs_of
 
     if keys:
         print_settings_keys()
@@ -85,7 +85,7 @@ def serve(
         return
     from rankers.serve.run import run
 
-    run(settings, specs)
+    run(settings, specs, newest_adapter)
 
 
 def _last_part(method: str | None, model: str | Path | None) -> str:

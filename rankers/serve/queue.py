@@ -35,7 +35,7 @@ class Entry:
 class Admission:
     """Everybody there is. ``most_running`` of each model are with the engine, the others wait.
 
-    A model whose queries are slow does so not hold up those of the others.
+    So a model whose queries are slow does not hold up those of the others.
     """
 
     limits: Limits
@@ -66,7 +66,8 @@ class Admission:
             raise QueueFullError(f"{jobs} queries are waiting", self._retry_after())
         if jobs and self.tokens + entry.tokens > self.limits.queue_tokens:
             raise QueueFullError(
-                f"queries of {self.tokens:,} tokens are waiting, and this one has {entry.tokens:,}",
+                f"queries of {self.tokens:,} tokens are waiting, {self.limits.queue_tokens:,} "
+                f"allowed, and this one has {entry.tokens:,}",
                 self._retry_after(),
             )
         number = entry.message.number

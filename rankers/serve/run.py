@@ -6,12 +6,15 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from socket import socket
 
 from rankers.build import RerankerSpec
 from rankers.serve.app import create_app
 from rankers.serve.auth import accepted_keys
+from rankers.serve.follow import follow
 from rankers.serve.log import log_to
 from rankers.serve.server import listening, server
 from rankers.serve.service import Service
@@ -21,8 +24,14 @@ from rankers.serve.supervisor import Supervisor
 EXAMPLE = {"query": "largest item", "documents": ["Sort a list.", "Return the largest item."]}
 
 
-def run(settings: Settings, specs: Mapping[str, RerankerSpec]) -> None:
+Newest = Callable[[Path], Path | None]
+"""Run folder -> its newest adapter, if it has one."""
+
+
+def run(settings: Settings, specs: Mapping[str, RerankerSpec], newest: Newest) -> None:
     """Serve ``specs`` until SIGTERM or Ctrl-C; says on standard output where, and logs to error.
+
+    ``newest`` is asked for the adapters of models that follow a run.
 
     Raises RankerError, one sentence, for bad keys, a taken address and a model that cannot be
     loaded, in this order: the last takes long.
@@ -31,19 +40,33 @@ def run(settings: Settings, specs: Mapping[str, RerankerSpec]) -> None:
     log_to(sys.stderr)
     with listening(settings) as sock:
         try:
-            asyncio.run(_serve(settings, specs, sock))
+            asyncio.run(_serve(settings, specs, newest, sock))
         except KeyboardInterrupt:  # while loading: the server itself ends in order
             raise SystemExit(130) from None
 
 
-async def _serve(settings: Settings, specs: Mapping[str, RerankerSpec], sock: socket) -> None:
+async def _serve(
+    settings: Settings, specs: Mapping[str, RerankerSpec], newest: Newest, sock: socket
+) -> None:
     print(f"loading {', '.join(specs)}", file=sys.stderr)
     service = await Supervisor.started(settings, specs)
     host, port, *_ = sock.getsockname()
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     running = server(create_app(service, settings), settings)
     print(greeting(service, url, keys=bool(accepted_keys(settings, os.environ))), flush=True)
+    followers = followed(service, settings, newest)
     await running.serve(sockets=[sock])
+    for follower in followers:
+        follower.cancel()
+
+
+def followed(service: Service, settings: Settings, newest: Newest) -> list[asyncio.Task[None]]:
+    """What swaps adapters in while it runs, one for each model that follows a run."""
+    return [
+        asyncio.create_task(follow(service, model.name, partial(newest, model.adapter)))
+        for model in settings.models
+        if model.follow and model.adapter is not None
+    ]
 
 
 def greeting(service: Service, url: str, *, keys: bool) -> str:

@@ -167,7 +167,7 @@ def info_of(name: str, spec: RerankerSpec, built: Built, version: int) -> ModelI
     whole = (
         method is not None
         and "window" not in method.options
-        and method.answer_tokens(2) > (method.answer_tokens(1))
+        and method.answer_tokens(2) > method.answer_tokens(1)
     )
     return ModelInfo(
         name=name,
