@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rlpost.config_section import Section
 
@@ -100,6 +100,50 @@ class RecommendTask(Section):
     released code of Rank-GRPO does."""
 
 
+class RerankerReward(Section):
+    """Either ``url``, or ``method`` with ``model``."""
+
+    kind: Literal["reranker"] = "reranker"
+    """A reranker judges what the policy writes."""
+    url: str | None = None
+    """Where `rlpost serve`, or another service with /v1/rerank, runs it; key: RLPOST_API_KEY."""
+    method: str | None = None
+    """Of `rlpost rerank`, to run it in each rollout worker instead."""
+    model: str | None = None
+    """Its model: at the url, one that is served there, by default its first."""
+    backend: Literal["vllm", "hf", "sentence-transformers"] | None = None
+    """Default: the fastest on this machine that can do it."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """For one attempt of a request to the url."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> RerankerReward:
+        if self.url is not None and self.method is not None:
+            raise ValueError(
+                f"task.reward: url {self.url!r} and method {self.method!r} are both given: a "
+                "served reranker has its method already, so drop one"
+            )
+        if self.url is None and (self.method is None or self.model is None):
+            raise ValueError(
+                "task.reward: there is no reranker: give url, or method and model together"
+            )
+        return self
+
+
+class RewriteTask(Section):
+    kind: Literal["rewrite"]
+    """The policy rewrites a query, a reranker orders the candidates by what it wrote, and the
+    reward is nDCG of that order."""
+    reward: RerankerReward
+    candidates: int = Field(default=20, ge=2, le=1000)
+    """First-stage candidates of the query as asked, which the reranker orders."""
+    query_tokens: int = Field(default=32, ge=4)
+    """A longer query is cut in the prompt; the reranker reads all of what is written."""
+    measure_depth: int = Field(default=10, ge=1)
+    """The reward is nDCG at this depth."""
+
+
 Task = Annotated[
-    RerankTask | PgRankTask | RankR1Task | IRankerTask | RecommendTask, Field(discriminator="kind")
+    RerankTask | PgRankTask | RankR1Task | IRankerTask | RecommendTask | RewriteTask,
+    Field(discriminator="kind"),
 ]

@@ -23,7 +23,7 @@ from rlpost.dynamic_sampling import (
     sampling_metrics,
 )
 from rlpost.errors import RewardError, boundary
-from rlpost.ports import Engine, Learner, PromptSource, Reward
+from rlpost.ports import Engine, GroupReward, Learner, PromptSource, Reward
 from rlpost.seeding import sampling_seeds
 from rlpost.types import Completion, Group, GroupKey, Prompt, Rollout, Sampling, Ticket
 
@@ -154,4 +154,12 @@ def scored(
 ) -> tuple[Rollout, ...]:
     """Score siblings; whatever a scorer raises becomes a RewardError that names the prompt."""
     with boundary(RewardError, f"reward of prompt {prompt.id!r}"):
-        return tuple(Rollout(completion=c, score=reward(prompt, c)) for c in completions_G)
+        scores_G = (
+            reward.group(prompt, completions_G)
+            if isinstance(reward, GroupReward)
+            else [reward(prompt, completion) for completion in completions_G]
+        )
+        return tuple(
+            Rollout(completion=completion, score=score)
+            for completion, score in zip(completions_G, scores_G, strict=True)
+        )

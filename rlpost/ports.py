@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Score
 
@@ -45,6 +45,15 @@ class Reward(Protocol):
     (RewardError)."""
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score: ...
+
+
+@runtime_checkable
+class GroupReward(Protocol):
+    """A reward that judges siblings together: one call of a model or of a service for all."""
+
+    def group(self, prompt: Prompt, completions_G: Sequence[Completion]) -> Sequence[Score]:
+        """Scores in order, each what the completion would get alone."""
+        ...
 
 
 class PromptSource(Protocol):

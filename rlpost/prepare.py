@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from rlpost.config import RunConfig
 from rlpost.errors import UserError
-from rlpost.tasks import iranker, pg_rank, rank_r1, recommend_data, rerank_data
+from rlpost.tasks import iranker, pg_rank, rank_r1, recommend_data, rerank_data, rewrite_data
 from rlpost.tasks.task import Prepared
 
 Say = Callable[[str], None]
@@ -18,6 +18,7 @@ TASKS: dict[str, Callable[[RunConfig, Say], Prepared]] = {
     "pg_rank": pg_rank.prepare,
     "rank_r1": rank_r1.prepare,
     "iranker": iranker.prepare,
+    "rewrite": rewrite_data.prepare,
 }
 """``task.kind`` -> its preparation."""
 

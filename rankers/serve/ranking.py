@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from fastapi import Request
 
+from rankers.backends.served import DEGRADED
 from rankers.errors import BackendError
 from rankers.serve.errors import CLIENT_GONE, Refusal
 from rankers.serve.metrics import Metrics
@@ -54,7 +55,7 @@ class Ranked:
         failures = self.ranking.trace.failures
         if not failures:
             return None
-        return [f"the model failed on {failures} questions: part of the order is the input's"]
+        return [f"{DEGRADED} {failures} questions: part of the order is the input's"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,125 @@
+"""Task `rewrite`: the policy rewrites a query, and a reranker judges what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rankers.measures import ndcg
+from rankers.prompts import neutralise
+from rankers.reranker import Problem, Reranker
+from rankers.types import Collection, Passage, Query, Run
+from rlpost.tasks.rerank import Candidates, PromptWriter, Render, candidates_of
+from rlpost.tasks.task import Answer
+from rlpost.types import Completion, Message, Prompt, Score
+
+Cut = Callable[[str], str]
+"""Shortens a text to the tokens that it may have."""
+
+ASK = "Rewrite this search query so that it finds what it asks for. Answer with the query alone."
+
+
+class RewriteWriter(PromptWriter):
+    """Shows a query without its candidates, which only the reranker sees."""
+
+    def __init__(
+        self, *, collection: Collection, run: Run, num_candidates: int, cut: Cut, render: Render
+    ) -> None:
+        super().__init__(collection=collection, run=run, num_candidates=num_candidates)
+        self._cut = cut
+        self._render = render
+
+    def write(self, query_id: str, *, seed: int) -> Prompt:
+        messages = (Message(role="user", content=f"{ASK}\n\nQuery: {self.query(query_id)}"),)
+        return Prompt(
+            id=query_id,
+            messages=messages,
+            token_ids=self._render(messages),
+            payload=self.shown(query_id, seed=seed),
+        )
+
+    def query(self, query_id: str) -> str:
+        """The text of a query as it is shown."""
+        return self._cut(neutralise(self.collection.queries[query_id]))
+
+    def texts(self, query_ids: Sequence[str]) -> dict[str, str]:
+        """Document id -> text, of all candidates of these queries."""
+        ids = {doc_id for query_id in query_ids for doc_id in self.candidates(query_id)}
+        return {doc_id: self.collection.corpus[doc_id].content for doc_id in sorted(ids)}
+
+
+class RewriteReward:
+    """nDCG of the candidates in the order that the reranker gives them for the rewritten query.
+
+    An empty answer earns 0. A reranker that fails is an error, never a score.
+    """
+
+    def __init__(
+        self, texts: Mapping[str, str], reranker: Callable[[], Reranker], *, depth: int
+    ) -> None:
+        """``texts``: of all candidates, by document id."""
+        self._texts = texts
+        self._reranker = reranker()
+        self._depth = depth
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return self.group(prompt, [completion])[0]
+
+    def group(self, prompt: Prompt, completions_G: Sequence[Completion]) -> list[Score]:
+        """The scores of siblings, whose different rewritings share one call of the reranker."""
+        shown = candidates_of(prompt)
+        written = [rewritten(completion.text) for completion in completions_G]
+        asked = list(dict.fromkeys(text for text in written if text))
+        problems = [problem(Query(id=prompt.id, text=text), shown, self._texts) for text in asked]
+        rankings = self._reranker.rank_many(problems, strict=True)
+        worth = {
+            text: ndcg(ranking.order, shown.gains, k=self._depth)
+            for text, ranking in zip(asked, rankings, strict=True)
+        }
+        return [
+            Score(
+                total=worth.get(text, 0.0),
+                parts={"ndcg": worth.get(text, 0.0), "format": float(bool(text))},
+            )
+            for text in written
+        ]
+
+
+class RewrittenRun:
+    """Ranks held-out queries by what the policy makes of them; an empty answer changes nothing."""
+
+    def __init__(
+        self, writer: RewriteWriter, prompts: Sequence[Prompt], reranker: Reranker
+    ) -> None:
+        self._writer = writer
+        self._prompts = prompts
+        self._reranker = reranker
+        self._texts = writer.texts([prompt.id for prompt in prompts])
+
+    def __call__(self, answer: Answer) -> Run:
+        """See ``HeldOut.rerank``."""
+        written = [rewritten(completion.text) for completion in answer(self._prompts)]
+        return self.of(dict(zip((prompt.id for prompt in self._prompts), written, strict=True)))
+
+    def of(self, queries: Mapping[str, str]) -> Run:
+        """The run of the held-out queries with these texts, their own where there is none."""
+        problems = []
+        for prompt in self._prompts:
+            text = queries.get(prompt.id) or self._writer.collection.queries[prompt.id]
+            ids = self._writer.candidates(prompt.id)
+            passages = [Passage(id=doc_id, text=self._texts[doc_id]) for doc_id in ids]
+            problems.append((Query(id=prompt.id, text=text), passages))
+        rankings = self._reranker.rank_many(problems, strict=True)
+        return {
+            query.id: ranking.run_line([passage.id for passage in passages])
+            for (query, passages), ranking in zip(problems, rankings, strict=True)
+        }
+
+
+def rewritten(text: str) -> str:
+    """The first line that says something."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def problem(query: Query, shown: Candidates, texts: Mapping[str, str]) -> Problem:
+    """What the reranker is asked; its order is of places in ``shown``."""
+    return query, [Passage(id=doc_id, text=texts[doc_id]) for doc_id in shown.doc_ids]
