@@ -1,0 +1,56 @@
+"""The clients of serve_load, for locust: each asks again as soon as it is answered."""
+
+import json
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+from locust import FastHttpUser, constant, events, task
+
+PROBLEMS = json.loads(Path(os.environ["PROBLEMS"]).read_text())
+MOST = int(os.environ.get("REQUESTS", 0))
+EDGE_S = 1.0
+"""At the start, not counted into the rate."""
+
+ENDED: list[float] = []
+SECONDS: list[float] = []
+STATUSES: Counter[str] = Counter()
+COUNTS = {"wrong": 0, "retry_after": 0}
+
+
+class Client(FastHttpUser):
+    """One connection."""
+
+    wait_time = constant(0)
+    network_timeout = connection_timeout = 180.0
+
+    @task
+    def rerank(self) -> None:
+        """Ask for a ranking whose right order is known."""
+        problem = random.choice(PROBLEMS)
+        body = {"model": "m", "query": problem["query"], "documents": problem["documents"]}
+        started = time.perf_counter()
+        with self.client.post("/v2/rerank", json=body, catch_response=True) as answer:
+            STATUSES[str(answer.status_code)] += 1
+            if answer.status_code == 200:
+                ENDED.append(time.perf_counter())
+                SECONDS.append(ENDED[-1] - started)
+                order = [result["index"] for result in answer.json()["results"]]
+                COUNTS["wrong"] += order != problem["order"]
+            else:
+                COUNTS["retry_after"] += "retry-after" in answer.headers
+            answer.success()  # judged by us
+        if answer.status_code in (429, 503):
+            time.sleep(0.05)  # of gevent: other clients go on
+        if MOST and STATUSES.total() >= MOST:
+            self.environment.runner.quit()
+
+
+@events.quitting.add_listener
+def _told(**_: object) -> None:
+    counted = [end for end in ENDED if end >= ENDED[0] + EDGE_S]
+    spent = counted[-1] - counted[0] if len(counted) > 1 else float("inf")
+    found = {"per_second": (len(counted) - 1) / spent, "seconds": SECONDS, "statuses": STATUSES}
+    Path(os.environ["OUT"]).write_text(json.dumps(found | COUNTS))
