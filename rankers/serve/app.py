@@ -19,6 +19,7 @@ from rankers.serve.errors import answer
 from rankers.serve.log import log_failure
 from rankers.serve.metrics import Metrics
 from rankers.serve.observed import ID_HEADER, Observed
+from rankers.serve.page import routes as page
 from rankers.serve.ranking import Desk
 from rankers.serve.routes import embeddings, rerank, score, state
 from rankers.serve.service import Service
@@ -60,6 +61,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
     for part in (rerank, score, embeddings):
         app.include_router(part.router(desk), dependencies=told)
     app.include_router(state.router(desk))
+    app.include_router(page.router())
     for kind in (HTTPException, RequestValidationError, RankerError):
         app.add_exception_handler(kind, _refuse)
     app.add_middleware(Observed, metrics=metrics, keys=keys)

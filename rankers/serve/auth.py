@@ -11,10 +11,11 @@ from fastapi import Request
 
 from rankers.errors import DataError
 from rankers.serve.errors import Refusal
+from rankers.serve.page.files import PATHS
 from rankers.serve.settings import Settings
 
 VARIABLE = "RLPOST_API_KEYS"
-OPEN = frozenset({"/", "/health", "/ready", "/openapi.json"})
+OPEN = PATHS | {"/health", "/ready", "/openapi.json"}
 """Paths that need no key: probes have none, and the page holds no data and asks for one."""
 
 
