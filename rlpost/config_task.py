@@ -12,6 +12,36 @@ from pydantic import Field, model_validator
 from rlpost.config_section import Section
 
 
+class RerankerReward(Section):
+    """Either ``url``, or ``method`` with ``model``."""
+
+    kind: Literal["reranker"] = "reranker"
+    """A reranker judges what the policy writes."""
+    url: str | None = None
+    """Where `rlpost serve`, or another service with /v1/rerank, runs it; key: RLPOST_API_KEY."""
+    method: str | None = None
+    """Of `rlpost rerank`, to run it in each rollout worker instead."""
+    model: str | None = None
+    """Its model: at the url, one that is served there, by default its first."""
+    backend: Literal["vllm", "hf", "sentence-transformers"] | None = None
+    """Default: the fastest on this machine that can do it."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """For one attempt of a request to the url."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> RerankerReward:
+        if self.url is not None and self.method is not None:
+            raise ValueError(
+                f"task.reward: url {self.url!r} and method {self.method!r} are both given: a "
+                "served reranker has its method already, so drop one"
+            )
+        if self.url is None and (self.method is None or self.model is None):
+            raise ValueError(
+                "task.reward: there is no reranker: give url, or method and model together"
+            )
+        return self
+
+
 class RerankTask(Section):
     kind: Literal["rerank"] = "rerank"
     """The policy orders the candidates of a query."""
@@ -27,6 +57,8 @@ class RerankTask(Section):
     """The reward is nDCG at this depth of the produced order."""
     format_weight: float = Field(default=0.1, ge=0, le=1)
     """Reward = (1 - w) * nDCG + w * (the answer is one complete, well-formed ranking)."""
+    reward: RerankerReward | None = None
+    """A reranker whose order is the ideal one; default: the judgements of the collection."""
 
 
 class ChoosingTask(Section):
@@ -98,36 +130,6 @@ class RecommendTask(Section):
     segments: Literal["paper", "released"] = "paper"
     """Which tokens wrote which rank: as the titles were read, or by counting newlines as the
     released code of Rank-GRPO does."""
-
-
-class RerankerReward(Section):
-    """Either ``url``, or ``method`` with ``model``."""
-
-    kind: Literal["reranker"] = "reranker"
-    """A reranker judges what the policy writes."""
-    url: str | None = None
-    """Where `rlpost serve`, or another service with /v1/rerank, runs it; key: RLPOST_API_KEY."""
-    method: str | None = None
-    """Of `rlpost rerank`, to run it in each rollout worker instead."""
-    model: str | None = None
-    """Its model: at the url, one that is served there, by default its first."""
-    backend: Literal["vllm", "hf", "sentence-transformers"] | None = None
-    """Default: the fastest on this machine that can do it."""
-    timeout_s: float = Field(default=120.0, gt=0)
-    """For one attempt of a request to the url."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> RerankerReward:
-        if self.url is not None and self.method is not None:
-            raise ValueError(
-                f"task.reward: url {self.url!r} and method {self.method!r} are both given: a "
-                "served reranker has its method already, so drop one"
-            )
-        if self.url is None and (self.method is None or self.model is None):
-            raise ValueError(
-                "task.reward: there is no reranker: give url, or method and model together"
-            )
-        return self
 
 
 class RewriteTask(Section):

@@ -144,15 +144,17 @@ class TrainingPrompts:
     """The endless prompt stream of a run: every epoch visits each query once, in its own order.
 
     Queries without a relevant candidate are left out: every answer to them earns the same nDCG.
+    Where the collection's judgements play no part (not ``judged``), only those without candidates.
     """
 
-    def __init__(self, writer: PromptWriter, *, seed: int) -> None:
+    def __init__(self, writer: PromptWriter, *, seed: int, judged: bool = True) -> None:
         self._writer = writer
         self._seed = seed
+        found = {query_id: writer.candidates(query_id) for query_id in writer.collection.queries}
         query_ids = [
             query_id
-            for query_id in writer.collection.queries
-            if any(writer.gains(query_id, writer.candidates(query_id)))
+            for query_id, doc_ids in found.items()
+            if (any(writer.gains(query_id, doc_ids)) if judged else len(doc_ids) > 1)
         ]
         if not query_ids:
             raise UserError(

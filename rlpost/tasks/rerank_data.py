@@ -15,6 +15,8 @@ from rlpost.config import DataConfig, RunConfig
 from rlpost.config_task import RerankTask
 from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, render
+from rlpost.ports import Reward
+from rlpost.tasks.judging import JudgedRerankReward, reranker_of, texts_of
 from rlpost.tasks.rerank import (
     Format,
     PromptWriter,
@@ -60,11 +62,20 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     measured = writer_of(cfg.data.eval_split)
     refuse_overlap(training.collection, measured.collection)
     return Prepared(
-        source=TrainingPrompts(training, seed=cfg.seed),
-        reward=partial(RerankReward, depth=task.measure_depth, format_weight=task.format_weight),
+        source=TrainingPrompts(training, seed=cfg.seed, judged=task.reward is None),
+        reward=_reward(task, training),
         imitate=partial(teacher_answer, training),
         held_out=held_out(measured, cfg),
     )
+
+
+def _reward(task: RerankTask, writer: Writer) -> Callable[[], Reward]:
+    by_gains = partial(RerankReward, depth=task.measure_depth, format_weight=task.format_weight)
+    if task.reward is None:
+        return by_gains
+    queries = writer.collection.queries
+    texts = texts_of(writer, queries)
+    return partial(JudgedRerankReward, queries, texts, reranker_of(task.reward), by_gains())
 
 
 def require_first_stage(data: DataConfig) -> None:

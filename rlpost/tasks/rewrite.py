@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from rankers.measures import ndcg
 from rankers.prompts import neutralise
-from rankers.reranker import Problem, Reranker
+from rankers.reranker import Reranker
 from rankers.types import Collection, Passage, Query, Run
-from rlpost.tasks.rerank import Candidates, PromptWriter, Render, candidates_of
+from rlpost.tasks.judging import problem, texts_of
+from rlpost.tasks.rerank import PromptWriter, Render, candidates_of
 from rlpost.tasks.task import Answer
 from rlpost.types import Completion, Message, Prompt, Score
 
@@ -40,11 +41,6 @@ class RewriteWriter(PromptWriter):
     def query(self, query_id: str) -> str:
         """The text of a query as it is shown."""
         return self._cut(neutralise(self.collection.queries[query_id]))
-
-    def texts(self, query_ids: Sequence[str]) -> dict[str, str]:
-        """Document id -> text, of all candidates of these queries."""
-        ids = {doc_id for query_id in query_ids for doc_id in self.candidates(query_id)}
-        return {doc_id: self.collection.corpus[doc_id].content for doc_id in sorted(ids)}
 
 
 class RewriteReward:
@@ -93,7 +89,7 @@ class RewrittenRun:
         self._writer = writer
         self._prompts = prompts
         self._reranker = reranker
-        self._texts = writer.texts([prompt.id for prompt in prompts])
+        self._texts = texts_of(writer, [prompt.id for prompt in prompts])
 
     def __call__(self, answer: Answer) -> Run:
         """See ``HeldOut.rerank``."""
@@ -118,8 +114,3 @@ class RewrittenRun:
 def rewritten(text: str) -> str:
     """The first line that says something."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
-
-
-def problem(query: Query, shown: Candidates, texts: Mapping[str, str]) -> Problem:
-    """What the reranker is asked; its order is of places in ``shown``."""
-    return query, [Passage(id=doc_id, text=texts[doc_id]) for doc_id in shown.doc_ids]

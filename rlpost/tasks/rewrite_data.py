@@ -6,15 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from rankers.backends.served import served_reranker
-from rankers.build import RerankerSpec, build, decide
 from rankers.prompts import cut
-from rankers.reranker import Reranker
 from rlpost.config import RunConfig
-from rlpost.config_task import RerankerReward, RewriteTask
+from rlpost.config_task import RewriteTask
 from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, render
-from rlpost.reranking.run import located
+from rlpost.tasks.judging import reranker_of, texts_of
 from rlpost.tasks.rerank import TrainingPrompts
 from rlpost.tasks.rerank_data import (
     candidate_lists,
@@ -56,7 +53,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
         source=TrainingPrompts(training, seed=cfg.seed),
         reward=partial(
             RewriteReward,
-            training.texts(list(training.collection.queries)),
+            texts_of(training, training.collection.queries),
             reranker,
             depth=task.measure_depth,
         ),
@@ -70,23 +67,6 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
             },
         ),
     )
-
-
-def reranker_of(reward: RerankerReward) -> Callable[[], Reranker]:
-    """What makes the reranker of a config, in any process. Loads nothing itself."""
-    if reward.url is not None:
-        return partial(served_reranker, reward.url, model=reward.model, timeout_s=reward.timeout_s)
-    assert reward.method is not None  # see RerankerReward
-    assert reward.model is not None
-    model = located(reward.model, reward.backend, {}, None)
-    spec = RerankerSpec(method=reward.method, model=model, backend=reward.backend)
-    decide(spec)
-    return partial(built, spec)
-
-
-def built(spec: RerankerSpec) -> Reranker:
-    """The reranker of ``spec``, alone."""
-    return build(spec).reranker
 
 
 def as_asked(writer: RewriteWriter, prompt: Prompt) -> str:
