@@ -29,7 +29,8 @@ FLAGS = [
 ]
 PATIENCE_S = 30
 MODIFIERS = {"Alt": 1, "Control": 2, "Shift": 8}
-KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, "ArrowRight": 39, "ArrowDown": 40, " ": 32}
+KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32}
+TEXTS = {"Enter": "\r", " ": " "}
 
 
 class Browser:
@@ -120,7 +121,7 @@ class Browser:
         """A key, with others held down."""
         modifiers = sum(MODIFIERS[name] for name in held)
         code = {"key": key, "windowsVirtualKeyCode": KEYS[key], "modifiers": modifiers}
-        text = {"text": key} if key == " " else {}
+        text = {} if held or key not in TEXTS else {"text": TEXTS[key]}
         self.call("Input.dispatchKeyEvent", type="keyDown", **code, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **code)
 

@@ -31,10 +31,7 @@ export function notices(answer) {
     const kinds = bad.map(([kind, number]) => `${count(number)} ${MALFORMED[kind] ?? kind}`);
     said.push(`Of ${plural(all, "answer")} of the model, ${kinds.join(", ")}: read as far as they went.`);
   }
-  if (trace.truncated) {
-    const were = trace.truncated === 1 ? "was" : "were";
-    said.push(`${plural(trace.truncated, "passage")} ${were} cut to fit into a prompt.`);
-  }
+  if (trace.truncated) said.push(`Passages were cut to fit into a prompt, ${plural(trace.truncated, "time")}.`);
   return said;
 }
 
