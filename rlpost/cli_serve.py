@@ -79,9 +79,15 @@ def serve(
     settings = settings_from(config, present, overrides or [])
     specs = specs_of(settings)
     if replicas > 1:
-        from workers.serve import serve_replicas  # type: ignore[import-not-found,unused-ignore]
+        from workers.environment import prepare_environment
 
-        serve_replicas(settings, specs, replicas=replicas)
+        prepare_environment(None)
+        from workers.serve import serve_replicas
+
+        try:
+            serve_replicas(settings, replicas=replicas)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
         return
     from rankers.serve.run import run
 

@@ -58,7 +58,7 @@ def _connect(spec: RunSpec, address: str) -> None:
     start_local(num_cpus=max(os.cpu_count() or 1, _cpus(spec.resources)))
 
 
-def start_local(*, num_cpus: int) -> None:
+def start_local(*, num_cpus: int, log_to_driver: bool = False) -> None:
     """A Ray of our own on this machine. Ray gives its first process 30 s, so a busy machine may
     need more than one try. Raises TrainingError after the last one."""
     for _ in range(START_TRIES):
@@ -69,7 +69,7 @@ def start_local(*, num_cpus: int) -> None:
                 num_cpus=num_cpus,
                 object_store_memory=LOCAL_OBJECT_STORE,
                 include_dashboard=False,
-                log_to_driver=False,
+                log_to_driver=log_to_driver,
                 logging_level=logging.WARNING,
                 _system_config={"max_direct_call_object_size": INLINE_BYTES},
             )

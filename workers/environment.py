@@ -7,6 +7,8 @@ import secrets
 
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 """More threads than CPUs can be ten times slower than one."""
+PLAIN_LOGS = {"RAY_DEDUP_LOGS": "0", "RAY_COLOR_PREFIX": "0"}
+"""Every line that Ray passes on, as it was written."""
 
 
 def prepare_environment(address: str | None) -> None:
@@ -15,7 +17,7 @@ def prepare_environment(address: str | None) -> None:
     A Ray of our own gets a token of its own. Ray reads both variables when it is imported, and its
     default would leave a token in the home directory, which later commands then stumble on.
     """
-    for name, value in THREADS.items():
+    for name, value in (THREADS | PLAIN_LOGS).items():
         os.environ.setdefault(name, value)
     own = address is None and "RAY_ADDRESS" not in os.environ
     if own and "RAY_AUTH_MODE" not in os.environ:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from socket import socket
@@ -17,7 +17,7 @@ from rankers.serve.auth import accepted_keys
 from rankers.serve.follow import follow
 from rankers.serve.log import log_to
 from rankers.serve.server import listening, server
-from rankers.serve.service import Service
+from rankers.serve.service import ModelInfo, Service
 from rankers.serve.settings import Settings
 from rankers.serve.supervisor import Supervisor
 
@@ -51,9 +51,9 @@ async def _serve(
     print(f"loading {', '.join(specs)}", file=sys.stderr)
     service = await Supervisor.started(settings, specs)
     host, port, *_ = sock.getsockname()
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     running = server(create_app(service, settings), settings)
-    print(greeting(service, url, keys=bool(accepted_keys(settings, os.environ))), flush=True)
+    keys = bool(accepted_keys(settings, os.environ))
+    print(greeting(list(service.models.values()), host, port, keys=keys), flush=True)
     followers = followed(service, settings, newest)
     await running.serve(sockets=[sock])
     for follower in followers:
@@ -69,9 +69,9 @@ def followed(service: Service, settings: Settings, newest: Newest) -> list[async
     ]
 
 
-def greeting(service: Service, url: str, *, keys: bool) -> str:
+def greeting(models: Sequence[ModelInfo], host: str, port: int, *, keys: bool) -> str:
     """Where to go and what to try, for the terminal."""
-    models = list(service.models.values())
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     width = max(len(info.name) for info in models)
     lines = [
         f"  {info.name:<{width}}  {info.method} with {info.model} on {info.backend}"
