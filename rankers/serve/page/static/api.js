@@ -11,7 +11,6 @@ export class Failure extends Error {
 const GONE = "The server does not answer. It may have been stopped, or the network is down; try again.";
 
 const WORDS = {
-  401: () => "This server asks for an API key, or does not accept the one given.",
   404: (said) => `${said}.`,
   413: (said) => `That is too much for one request: ${said}.`,
   422: (said) => `${inWords(said)}.`,
@@ -37,6 +36,10 @@ export async function call(path, { key, body, signal } = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Failure(GONE);
+  }
+  if (response.status === 401) {
+    const words = key ? "This API key is not accepted." : "This server asks for an API key.";
+    throw new Failure(words, { status: 401 });
   }
   throw await failure(response);
 }

@@ -28,6 +28,7 @@ const DOCUMENTS = {
 // What the server offers.
 
 async function loadModels() {
+  $("model").replaceChildren(new Option("not loaded", ""));
   const { data } = await call("v1/models", { key: key() });
   if (!data.length) throw new Failure("The server is still loading its models. Try again in a moment.");
   state.models = new Map(data.map((model) => [model.id, model]));

@@ -13,15 +13,16 @@ export function showOutcome({ documents, source, relevant }, answer, other) {
   const before = other ? columnOf(other) : { title: ORDERS[source], order: [...documents.keys()] };
   const after = columnOf(answer);
   const changed = board.moved(before, after);
-  const outcome = `${plural(documents.length, "document")}, ${changed ? `${count(changed)} moved` : "none moved"}`;
+  const [some, none] = other ? ["ranked differently", "all ranked alike"] : ["moved", "none moved"];
+  const outcome = `${plural(documents.length, "document")}, ${changed ? `${count(changed)} ${some}` : none}`;
   $("outcome").textContent = outcome;
   const all = other ? [answer, other] : [answer];
-  const facts = all.flatMap((one) => factsOf(one, other ? `, ${one.model}` : ""));
+  const facts = all.map((one) => [...(other ? [["model", one.model]] : []), ...factsOf(one)]);
   if (relevant !== undefined) {
     const [from, to] = [before, after].map((column) => column.order.indexOf(relevant) + 1);
-    facts.unshift(["rank of the answer", `${from} \u2192 ${to}`]);
+    facts[0].unshift(["rank of the answer", `${from} \u2192 ${to}`]);
   }
-  $("facts").replaceChildren(...facts.map(([name, value]) => fact(name, value)));
+  $("facts").replaceChildren(...facts.map(factList));
   const said = all.flatMap((one) => notices(one).map((notice) => (other ? `${one.model}: ${notice}` : notice)));
   $("notices").replaceChildren(...said.map((notice) => element("li", notice)));
   showWritten(all);
@@ -41,21 +42,25 @@ function columnOf({ model, results, rlpost }) {
   };
 }
 
-function factsOf(answer, of) {
+function factsOf(answer) {
   const { trace } = answer.rlpost;
   const tokens = (number) => (number ? count(number) : "not told");
   return [
-    [`time${of}`, seconds(answer.seconds)],
-    [`${trace.calls === 1 ? "model call" : "model calls"}${of}`, count(trace.calls)],
-    [`tokens read${of}`, tokens(trace.prompt_tokens)],
-    [`tokens written${of}`, count(trace.generated_tokens)],
+    ["time", seconds(answer.seconds)],
+    [trace.calls === 1 ? "model call" : "model calls", count(trace.calls)],
+    ["tokens read", tokens(trace.prompt_tokens)],
+    ["tokens written", count(trace.generated_tokens)],
   ];
 }
 
-function fact(name, value) {
-  const group = document.createElement("div");
-  group.append(element("dt", name), element("dd", value));
-  return group;
+function factList(facts) {
+  const list = document.createElement("dl");
+  for (const [name, value] of facts) {
+    const group = document.createElement("div");
+    group.append(element("dt", name), element("dd", value));
+    list.append(group);
+  }
+  return list;
 }
 
 function showWritten(answers) {
