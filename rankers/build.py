@@ -156,7 +156,8 @@ def decide(spec: RerankerSpec) -> Decided:
         raise DataError(f"there is no method {spec.method!r}: use one of {', '.join(METHODS)}")
     method = METHODS[spec.method]
     options = given_options(spec, method)
-    template, family = family_of(spec.model.name, folder=spec.model.base, template=spec.template)
+    known = spec.template or spec.model.trained_on
+    template, family = family_of(spec.model.name, folder=spec.model.base, template=known)
     if spec.method not in family.methods:
         raise DataError(
             f"{spec.model.name} is read with template {template!r}, which answers the methods "

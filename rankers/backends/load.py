@@ -38,6 +38,8 @@ class ModelSpec:
     """Arguments of ``OpenAiBackend`` but the model and the template's."""
     tokenizer: str | None = None
     """Model folder with the endpoint's tokenizer: without it, passages cannot be cut there."""
+    trained_on: str | None = None
+    """Template of ``rankers.families`` that it was trained on, where more than its name tells."""
 
     @property
     def adapter(self) -> Path | None:

@@ -24,6 +24,7 @@ from rlpost.models import resolve
 from rlpost.reranking.cost import Cost
 from rlpost.reranking.problems import Problems, digest, is_jsonl, read_problems
 from rlpost.reranking.trace_file import TraceFile
+from rlpost.reranking.trained import template_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,8 @@ def located(
         return ModelSpec(name=model, endpoint=endpoint, tokenizer=tokenizer)
     folder = Path(model)
     if (folder / ADAPTER_CONFIG).is_file():
-        return ModelSpec(name=model, base=resolve(base_of(folder)))
+        base = resolve(base_of(folder))
+        return ModelSpec(name=model, base=base, trained_on=template_of(folder))
     if (folder / "modules.json").is_file():
         return ModelSpec(name=model, base=folder)
     return ModelSpec(name=model, base=resolve(model))
