@@ -1,7 +1,7 @@
 """Queries to try: some of the built-in collection, with BM25's candidates.
 
 The collection is read in a process of its own, so that requests do not wait meanwhile: where it is
-not in the cache yet, that takes half a minute.
+not in the cache yet, that may take a minute.
 """
 
 from __future__ import annotations

@@ -197,7 +197,6 @@ def test_a_request_can_be_cancelled(page: Browser, how: str) -> None:
     with serving(service, settings(port=0, limits=FAST)) as port:
         visit(page, port)
         ask(page, "cat", DOCUMENTS)
-        page.until(RUNNING)
         while not service.running:
             page.until(RUNNING)
         if how == "the button":
@@ -261,7 +260,7 @@ def test_a_query_of_the_collection_knows_its_answer(
         page.until("document.querySelector('[data-source=collection] .preview li')")
         page.click("#submit")
         page.until(DONE)
-        assert "rank of the answer\n3 \u2192 1" in page.text("#facts")
+        assert "answer's rank\n3 \u2192 1" in page.text("#facts")
         assert page.text(".before h3") == "BM25"
         assert page.ask("document.querySelector('.after li').className").startswith("answer")
         # Of another query nobody knows the answer.
@@ -294,6 +293,9 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(page: Browser) -> None:
             ask(page, "black cat", [*DOCUMENTS, "unbroken" * 40])
             page.until(DONE)
             assert page.ask("document.documentElement.scrollWidth") == 390
+            assert page.ask("document.querySelector('.before ol').offsetWidth") < 40  # ranks alone
+            tops = page.ask("[...document.querySelectorAll('#board ol')].map(e => e.offsetTop)")
+            assert tops[0] == tops[1]
             assert min(page.ask(CONTRASTS)) >= 4.5
     assert page.errors == []
 

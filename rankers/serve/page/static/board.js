@@ -100,6 +100,7 @@ function draw() {
     parts.push(path(line, way, index), path(head, `head ${way}`, index));
   }
   drawing.replaceChildren(...parts);
+  light(board.querySelector("li.lit")?.dataset.index);
 }
 
 function middles(list) {

@@ -88,7 +88,7 @@ async function chooseSource() {
   for (const panel of document.querySelectorAll(".panel")) panel.hidden = panel.dataset.source !== source();
   tellCount();
   if (source() !== "collection" || $("example").options.length > 1) return;
-  $("count").textContent = "Reading the collection; the first time takes half a minute.";
+  $("count").textContent = "Reading the collection; the first time that may take a minute.";
   await loadExamples();
   tellCount();
 }

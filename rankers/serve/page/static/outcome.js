@@ -20,7 +20,7 @@ export function showOutcome({ documents, source, relevant }, answer, other) {
   const facts = all.map((one) => [...(other ? [["model", one.model]] : []), ...factsOf(one)]);
   if (relevant !== undefined) {
     const [from, to] = [before, after].map((column) => column.order.indexOf(relevant) + 1);
-    facts[0].unshift(["rank of the answer", `${from} \u2192 ${to}`]);
+    facts[0].unshift(["answer's rank", `${from} \u2192 ${to}`]);
   }
   $("facts").replaceChildren(...facts.map(factList));
   const said = all.flatMap((one) => notices(one).map((notice) => (other ? `${one.model}: ${notice}` : notice)));

@@ -19,7 +19,7 @@ export const SCORES = {
   logit: { means: "Relevance from 0 to 1 (sigmoid of the score)", shown: true },
 };
 
-const MALFORMED = { wrong_format: "in another format", repetition: "repeating", missing: "incomplete" };
+const MALFORMED = { wrong_format: "in another format", repetition: "repeating itself", missing: "incomplete" };
 
 // What there is to warn of in an answer of /v1/rerank, as sentences.
 export function notices(answer) {
@@ -29,7 +29,8 @@ export function notices(answer) {
   if (bad.length) {
     const all = Object.values(trace.malformed).reduce((sum, number) => sum + number, 0);
     const kinds = bad.map(([kind, number]) => `${count(number)} ${MALFORMED[kind] ?? kind}`);
-    said.push(`Of ${plural(all, "answer")} of the model, ${kinds.join(", ")}: read as far as they went.`);
+    const number = bad.reduce((sum, [, some]) => sum + some, 0);
+    said.push(`Malformed answers: ${count(number)} of ${count(all)} (${kinds.join(", ")}), used as far as they could be read.`);
   }
   if (trace.truncated) said.push(`Passages were cut to fit into a prompt, ${plural(trace.truncated, "time")}.`);
   return said;
