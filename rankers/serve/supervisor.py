@@ -15,6 +15,7 @@ from rankers.build import RerankerSpec, build
 from rankers.errors import DataError, RankerError
 from rankers.families import ADAPTER_CONFIG
 from rankers.serve import wire
+from rankers.serve.kept import Kept
 from rankers.serve.log import log
 from rankers.serve.process import EngineProcess
 from rankers.serve.queue import Admission, Entry, estimated_tokens
@@ -44,10 +45,13 @@ class Supervisor:
     comes until another one has loaded. No answer can go astray: numbers are never used twice.
     """
 
-    def __init__(self, settings: Settings, load: wire.Load, engine: EngineProcess) -> None:
+    def __init__(
+        self, settings: Settings, load: wire.Load, engine: EngineProcess, kept: Kept
+    ) -> None:
         self._load = load
         self._engine = engine
-        self._models = dict(engine.models)
+        self._kept = kept
+        self._models = {name: kept.told(info) for name, info in engine.models.items()}
         most = min(MOST_RUNNING, settings.batching.questions)
         self._admission = Admission(limits=settings.limits, most_running=most)
         self._swaps: dict[int, tuple[wire.Swap, asyncio.Future[wire.Result]]] = {}
@@ -73,14 +77,15 @@ class Supervisor:
 
         Raises RankerError, one sentence, where one cannot be loaded.
         """
+        kept = Kept()
         load = wire.Load(
-            specs=dict(specs),
+            specs=kept.specs(specs),
             versions=dict.fromkeys(specs, 0),
             build=build,
             cache_bytes=settings.cache_bytes,
             questions=settings.batching.questions,
         )
-        return cls(settings, load, await EngineProcess.started(load))
+        return cls(settings, load, await EngineProcess.started(load), kept)
 
     @property
     def models(self) -> Mapping[str, ModelInfo]:
@@ -119,7 +124,8 @@ class Supervisor:
         if not (adapter / ADAPTER_CONFIG).is_file():
             raise DataError(f"{adapter} is no adapter: it has no {ADAPTER_CONFIG}")
         old = self._load.specs[model]
-        source = replace(old.model, name=str(adapter), base=cast(Path, old.model.weights))
+        copied = await asyncio.to_thread(self._kept.copy, model, adapter)
+        source = replace(old.model, name=str(copied), base=cast(Path, old.model.weights))
         info = self._models[model]
         spec = replace(old, model=source, template=info.template)
         message = wire.Swap(number=next(self._numbers), model=model, spec=spec)
@@ -157,6 +163,7 @@ class Supervisor:
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
         await self._engine.end()
+        self._kept.close()
 
     def _check(self, model: str, passages: Sequence[object] = ()) -> None:
         if self._draining:
@@ -237,12 +244,14 @@ class Supervisor:
         self, swap: wire.Swap, waiting: asyncio.Future[wire.Result], result: wire.Result
     ) -> None:
         if isinstance(result, ModelInfo):
-            self._models[swap.model] = result
+            self._models[swap.model] = self._kept.told(result)
             self._load = replace(
                 self._load,
                 specs={**self._load.specs, swap.model: swap.spec},
                 versions={**self._load.versions, swap.model: result.version},
             )
+        else:
+            self._kept.drop(swap.model, Path(swap.spec.model.name))
         _settle(waiting, result)
 
     def _fail_all(self) -> None:
@@ -253,8 +262,8 @@ class Supervisor:
         for number in list(self._admission.entries):
             if (entry := self._admission.leave(number)) is not None:
                 _settle(entry.result, error)
-        for _, waiting in self._swaps.values():
-            _settle(waiting, error)
+        for swap, waiting in self._swaps.values():
+            self._swapped(swap, waiting, error)
         self._swaps.clear()
         self._idle.set()
 

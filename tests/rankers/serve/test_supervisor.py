@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -228,16 +229,19 @@ def test_adapters_are_swapped_under_load_and_a_bad_one_is_not(tmp_path: Path) ->
             assert await service.swap("slow", good) == 1
             assert await asyncio.gather(*under_way) == [lone(i) for i in range(9)]
             assert service.models["slow"].adapter == str(good)
-            for bad, reason in ((broken, "do not fit"), (tmp_path, "is no adapter")):
+            for bad, reason in (*[(broken, "do not fit")] * 3, (tmp_path, "is no adapter")):
                 with pytest.raises(DataError, match=reason):
                     await service.swap("slow", bad)
             assert service.stats().versions == {"fast": 0, "slow": 1, "sorting": 0, "vectors": 0}
-            # What was swapped in outlives the engine, and the newest is followed.
+            # What was swapped in outlives its folder and the engine, and the newest is followed.
+            shutil.rmtree(good)
             following = asyncio.create_task(follow(service, "slow", lambda: newest, every_s=0.02))
             os.kill(service.engine_pid, signal.SIGKILL)
             await eventually(lambda: not service.ready)
             await eventually(lambda: service.ready)
             assert service.models["slow"].version == 1
+            assert service.models["slow"].adapter == str(good)
+            assert await service.rank(job(4, model="slow")) == lone(4)
             newest = broken
             await asyncio.sleep(0.1)
             newest = newer
