@@ -19,6 +19,8 @@ from rankers.serve.metrics import Metrics
 
 ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 ID_HEADER = "x-request-id"
+PROBES = {"/health", "/ready", "/metrics"}
+"""Asked every few seconds by machines: logged only when the answer is not 200."""
 PATH_SHAPES: dict[str, Shape] = {
     "/v2/rerank": "cohere",
     "/v1/rerank": "union",
@@ -80,4 +82,5 @@ class Observed:
             "status": status,
             "ms": round(1000 * seconds, 2),
         }
-        log(logging.INFO, "request", line | fields)
+        expected = route in PROBES and status == 200
+        log(logging.DEBUG if expected else logging.INFO, "request", line | fields)

@@ -69,6 +69,18 @@ def test_the_log_has_texts_only_where_asked(
     assert json.loads(lines[1])["error"] == "secret: there is no such field"
 
 
+def test_probes_are_logged_only_when_something_is_wrong(caplog: pytest.LogCaptureFixture) -> None:
+    service = WordService()
+    client = TestClient(create_app(service, settings()))
+    with caplog.at_level(logging.INFO, "rlpost.serve"):
+        for path in ("/health", "/ready", "/metrics"):
+            client.get(path)
+        assert not caplog.records
+        service.ready = False
+        client.get("/ready")
+    assert json.loads(JsonLines().format(caplog.records[0]))["status"] == 503
+
+
 def test_the_id_of_a_request_comes_back_unless_it_is_unfit() -> None:
     client = TestClient(create_app(WordService(), settings()))
     good = client.get("/health", headers={"X-Request-ID": "trace-1.a:b"})
