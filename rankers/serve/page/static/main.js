@@ -13,6 +13,7 @@ const state = {
   file: [],
   examples: null, // a promise, once the collection has been asked for
   chosen: null, // { query, relevant, documents }
+  loading: null, // a promise, while the models are being asked for
   running: null, // AbortController
 };
 
@@ -27,7 +28,15 @@ const DOCUMENTS = {
 
 // What the server offers.
 
-async function loadModels() {
+// Enter in the key's field both changes it and submits: that is one loading.
+function loadModels() {
+  state.loading ??= fetchModels().finally(() => {
+    state.loading = null;
+  });
+  return state.loading;
+}
+
+async function fetchModels() {
   $("model").replaceChildren(new Option("not loaded", ""));
   const { data } = await call("v1/models", { key: key() });
   if (!data.length) throw new Failure("The server is still loading its models. Try again in a moment.");
