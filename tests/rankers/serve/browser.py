@@ -79,8 +79,8 @@ class Browser:
         """Wait until ``expression`` is true."""
         end = time.monotonic() + PATIENCE_S
         while not self.ask(f"Boolean({expression})"):
-            said = f"never: {expression}; the page says {self.ask('document.body.innerText')!r}"
-            assert time.monotonic() < end, said
+            if time.monotonic() > end:
+                pytest.fail(f"never: {expression}; the page says {self.text('body')!r}")
             time.sleep(0.02)
 
     def open(self, url: str) -> None:
