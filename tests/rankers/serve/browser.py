@@ -27,7 +27,7 @@ FLAGS = [
     "--no-first-run",
     "--remote-debugging-port=0",
 ]
-PATIENCE_S = 30
+PATIENCE_S = 60
 MODIFIERS = {"Alt": 1, "Control": 2, "Shift": 8}
 KEYS = {"Enter": 13, "Escape": 27, "Tab": 9, " ": 32}
 TEXTS = {"Enter": "\r", " ": " "}
