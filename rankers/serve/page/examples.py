@@ -52,6 +52,7 @@ def _failed(task: asyncio.Task[list[Example]]) -> bool:
 async def _made() -> list[Example]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         __name__,
         stdout=asyncio.subprocess.PIPE,

@@ -24,10 +24,7 @@ def router() -> APIRouter:
 
     @routes.get(f"/page/examples/{COLLECTION}")
     async def queries() -> list[dict[str, str | int]]:
-        return [
-            {"query": one.query, "candidates": len(one.documents), "relevant": one.relevant}
-            for one in await examples.all()
-        ]
+        return [{"query": one.query, "relevant": one.relevant} for one in await examples.all()]
 
     @routes.get(f"/page/examples/{COLLECTION}/{{number}}")
     async def candidates(number: int) -> list[str]:

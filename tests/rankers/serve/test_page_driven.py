@@ -127,6 +127,24 @@ def test_documents_from_a_file(
     assert [passage.text for passage in service.jobs[0].passages] == shown
 
 
+def test_a_bad_file_leaves_nothing_of_the_good_one_before(page: Browser, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.txt", tmp_path / "bad.txt"
+    good.write_bytes(b"a cat")
+    bad.write_bytes(b"\xff\xfe")
+    service = WordService()
+    with serving(service, settings(port=0, limits=FAST)) as port:
+        visit(page, port)
+        page.click("[value=file] + span")
+        page.upload("#file", good)
+        page.until("document.getElementById('count').innerText == '1 document'")
+        page.upload("#file", bad)
+        page.until(FAILED)
+        assert "bad.txt is not a text file" in page.text("#error")
+        page.click("#submit")
+        page.until("document.getElementById('error').innerText.startsWith('Choose a file')")
+    assert service.jobs == []
+
+
 def test_a_query_of_the_collection_knows_its_answer(
     page: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,9 +41,9 @@ async function fetchModels() {
   const { data } = await call("v1/models", { key: key() });
   if (!data.length) throw new Failure("The server is still loading its models. Try again in a moment.");
   state.models = new Map(data.map((model) => [model.id, model]));
-  $("model").replaceChildren(...data.map((model) => new Option(`${model.id} (${model.method})`, model.id)));
-  const others = data.map((model) => new Option(`${model.id} (${model.method})`, model.id));
-  $("compare").replaceChildren(new Option("the order of the documents", ""), ...others);
+  const options = () => data.map(({ id, method }) => new Option(`${id} (${method})`, id));
+  $("model").replaceChildren(...options());
+  $("compare").replaceChildren(new Option("the order of the documents", ""), ...options());
   $("compare-field").hidden = data.length < 2;
   describeModel();
 }
@@ -88,9 +88,13 @@ const preview = (name) => document.querySelector(`[data-source=${name}] .preview
 
 async function chooseFile() {
   const [file] = $("file").files;
-  state.file = file ? await documentsOf(file) : [];
-  showPreview(preview("file"), state.file);
-  tellCount();
+  state.file = []; // a file that cannot be read leaves nothing of the one before
+  try {
+    if (file) state.file = await documentsOf(file);
+  } finally {
+    showPreview(preview("file"), state.file);
+    tellCount();
+  }
 }
 
 async function chooseSource() {
@@ -98,8 +102,11 @@ async function chooseSource() {
   tellCount();
   if (source() !== "collection" || $("example").options.length > 1) return;
   $("count").textContent = "Reading the collection; the first time that may take a minute.";
-  await loadExamples();
-  tellCount();
+  try {
+    await loadExamples();
+  } finally {
+    tellCount();
+  }
 }
 
 function tellCount() {
@@ -111,7 +118,6 @@ function tellCount() {
 
 async function rerank() {
   if (state.running) return;
-  quiet();
   const asked = { query: $("query").value.trim(), documents: DOCUMENTS[source()](), source: source() };
   // Which document answers is known of the collection's own queries alone.
   if (asked.source === "collection" && asked.query === state.chosen?.query) asked.relevant = state.chosen.relevant;
@@ -191,7 +197,10 @@ function fieldOf({ status, field = "" }) {
   return { pasted: $("pasted"), file: $("file"), collection: $("example") }[source()];
 }
 
-const guarded = (work) => (event) => work(event).catch(tell);
+const guarded = (work) => () => {
+  quiet();
+  return work().catch(tell);
+};
 
 $("ask").addEventListener("submit", (event) => {
   event.preventDefault();
