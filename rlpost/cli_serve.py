@@ -46,6 +46,7 @@ def serve(
     backend: Annotated[Backend | None, opt("Default: the fastest here that can do it")] = None,
     template: Template = None,
     option: Option = None,
+    base_url: Annotated[str | None, opt("OpenAI-compatible endpoint, http://host:port/v1")] = None,
     dtype: Annotated[Dtype, opt("Of weights and arithmetic")] = "float32",
     host: Host = None,
     port: Port = None,
@@ -65,15 +66,17 @@ def serve(
     if keys:
         print_settings_keys()
         return
+    if config is not None and "=" in config.name and not config.exists():
+        config, overrides = None, [str(config), *(overrides or [])]
     given: dict[str, Any] = {"host": host, "port": port, "keys_file": keys_file}
     given |= {"log_documents": log_documents or None}
     if config is None:
         one = {"method": method, "model": model, "adapter": adapter, "follow": follow}
-        one |= {"backend": backend, "template": template, "dtype": dtype}
+        one |= {"backend": backend, "template": template, "dtype": dtype, "base_url": base_url}
         named = name or _last_part(method, model or adapter)
         options = {"aliases": alias or [], "options": parsed(option or [])}
         given["models"] = [{"name": named, **one, **options}]
-    elif any((method, model, adapter, name, alias, backend, template, option)):
+    elif any((method, model, adapter, name, alias, backend, template, option, base_url)):
         raise UserError(f"{config} says what to serve: leave --method, --model and theirs out")
     present = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(config, present, overrides or [])

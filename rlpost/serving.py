@@ -20,7 +20,7 @@ from rlpost.errors import EngineError, UserError
 from rlpost.models import resolve
 from rlpost.publish import ADAPTER, published
 from rlpost.reranking.run import located
-from rlpost.rundir import check_run
+from rlpost.rundir import CONFIG
 from rlpost.types import PolicyRef
 
 POLICIES = "policies"
@@ -82,7 +82,11 @@ def adapter_in(folder: Path) -> Path:
     """
     if (folder / ADAPTER_CONFIG).is_file():
         return folder
-    check_run(folder)
+    if not (folder / CONFIG).is_file():
+        raise UserError(
+            f"{folder} is neither a PEFT adapter (it has no {ADAPTER_CONFIG}) nor a run directory "
+            f"(it has no {CONFIG}): give one of them"
+        )
     newest = newest_adapter(folder)
     if newest is None:
         raise UserError(

@@ -120,7 +120,8 @@ def listening(settings: Settings) -> socket.socket:
         taken.bind(address)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise DataError(f"cannot listen on {where} ({reason}): choose another --port") from None
+        said = f"cannot listen on {where} ({reason}): choose another --port or --host"
+        raise DataError(said) from None
     return taken
 
 

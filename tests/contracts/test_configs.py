@@ -6,10 +6,12 @@ import pytest
 
 from rlpost.config import load
 from rlpost.distill.config import load as load_distillation
+from rlpost.serving import settings_from, specs_of
 from tests.paths import REPO
 
 CONFIGS = sorted((REPO / "configs").glob("*.yaml"))
 DISTILLATIONS = sorted((REPO / "configs" / "distill").glob("*.yaml"))
+SERVING = sorted((REPO / "configs" / "serve").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -22,11 +24,16 @@ def test_distillation_parses(path: Path) -> None:
     load_distillation(path)
 
 
+def test_serving_file_parses() -> None:
+    specs_of(settings_from(REPO / "configs" / "serve" / "models.yaml", {}, []))
+
+
 def test_there_are_configs() -> None:
     assert {"quickstart.yaml", "rerank_beir.yaml"} <= {path.name for path in CONFIGS}
     assert {path.stem for path in DISTILLATIONS} == {"first", "full", "e2rank"}
+    assert {path.stem for path in SERVING} == {"models", "ray"}
 
 
 def test_there_is_nothing_else() -> None:
     files = {path for path in (REPO / "configs").rglob("*") if path.is_file()}
-    assert files == {*CONFIGS, *DISTILLATIONS}
+    assert files == {*CONFIGS, *DISTILLATIONS, *SERVING}

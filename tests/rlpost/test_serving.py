@@ -88,7 +88,7 @@ def test_the_newest_adapter_of_a_run_answers(tmp_path: Path) -> None:
         (TWO.replace("window: 5", "widow: 5"), "has no option widow"),
         (TWO.replace("window: 5", "window: -5"), "window"),
         (TWO.replace("full, model: tiny-ranker", "full, model: nowhere"), "no model nowhere"),
-        (TWO.replace("full, model: tiny-ranker", "full, adapter: nowhere"), "not a run directory"),
+        (TWO.replace("full, model: tiny-ranker", "full, adapter: nowhere"), "nor a run directory"),
     ],
 )
 def test_mistakes_are_told_before_loading(tmp_path: Path, text: str, says: str) -> None:
