@@ -109,9 +109,10 @@ class Server:
 
         return psutil.Process(self.process.pid).children()[0]
 
-    def resident(self) -> int:
-        """Bytes of server, engine and all their children."""
+    def resident(self) -> tuple[int, int]:
+        """Bytes of the server, and of its engine with its children."""
         import psutil
 
-        parent = psutil.Process(self.process.pid)
-        return sum(one.memory_info().rss for one in (parent, *parent.children(recursive=True)))
+        engine = self.engine()
+        sizes = [one.memory_info().rss for one in (engine, *engine.children(recursive=True))]
+        return psutil.Process(self.process.pid).memory_info().rss, sum(sizes)
