@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rlpost.cli_rerank import Backend, Dtype, opt, parsed
 from rlpost.errors import UserError
+
+if TYPE_CHECKING:
+    from rankers.serve.settings import Settings
 
 Config = Annotated[
     Path | None, typer.Argument(help="YAML file with the models; or --method and --model")
@@ -82,19 +85,23 @@ def serve(
     settings = settings_from(config, present, overrides or [])
     specs = specs_of(settings)
     if replicas > 1:
-        from workers.environment import prepare_environment
-
-        prepare_environment(None)
-        from workers.serve import serve_replicas
-
-        try:
-            serve_replicas(settings, replicas=replicas)
-        except KeyboardInterrupt:
-            raise typer.Exit(130) from None
+        _serve_replicas(settings, replicas)
         return
     from rankers.serve.run import run
 
     run(settings, specs, newest_adapter)
+
+
+def _serve_replicas(settings: Settings, replicas: int) -> None:
+    from workers.environment import prepare_environment
+
+    prepare_environment(None)
+    from workers.serve import serve_replicas
+
+    try:
+        serve_replicas(settings, replicas=replicas)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
 
 
 def _last_part(method: str | None, model: str | Path | None) -> str:
