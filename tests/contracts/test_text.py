@@ -1,4 +1,4 @@
-"""What the repository says: no machine's paths in it, and every command of the README exists."""
+"""What the repository says: no machine's paths in it, and every command of its pages exists."""
 
 import re
 import shutil
@@ -9,7 +9,8 @@ import pytest
 from tests.paths import REPO
 
 README = (REPO / "README.md").read_text("utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+SERVING = (REPO / "rlpost" / "docs" / "serving.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```", README + SERVING, flags=re.DOTALL | re.MULTILINE)
 COMMANDS = [
     line.strip().lstrip("$ ")
     for language, block in BLOCKS
@@ -43,13 +44,13 @@ def test_the_readme_shows_commands() -> None:
     assert any(command.startswith("scripts/test") for command in COMMANDS)
 
 
-def test_scripts_and_configs_the_readme_names_exist() -> None:
-    named = set(re.findall(r"(?<![\w/.-])((?:scripts|configs)/[\w./-]*[\w-])", README))
+def test_scripts_and_configs_the_pages_name_exist() -> None:
+    named = set(re.findall(r"(?<![\w/.-])((?:scripts|configs)/[\w./-]*[\w-])", README + SERVING))
     assert named
     assert not {name for name in named if not (REPO / name).exists()}
 
 
-def test_cli_commands_the_readme_names_exist() -> None:
+def test_cli_commands_the_pages_name_exist() -> None:
     from typer.main import get_command
 
     from rlpost.cli import app
@@ -59,3 +60,15 @@ def test_cli_commands_the_readme_names_exist() -> None:
     calls = re.findall(r"\brlpost ([a-z][a-z-]*)", "\n".join(COMMANDS))
     assert calls
     assert set(calls) <= known
+
+
+def test_options_of_serve_the_pages_name_exist() -> None:
+    from typer.main import get_command
+
+    from rlpost.cli import app
+
+    serve = get_command(app).commands["serve"]  # type: ignore[attr-defined]
+    known = {name for option in serve.params for name in option.opts}
+    calls = [command for command in COMMANDS if command.startswith("rlpost serve ")]
+    named = {name for call in calls for name in re.findall(r"--[\w-]+", call)}
+    assert {"--replicas", "--follow"} <= named <= known
