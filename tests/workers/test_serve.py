@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,10 +21,14 @@ from ray import serve
 
 from rankers.backends.load import Engine
 from rankers.build import Built, RerankerSpec
+from rankers.serve.service import DeadlineError, Job
+from rankers.types import Passage, Query
 from rlpost.errors import UserError
 from rlpost.serving import settings_from
 from tests.paths import REPO
 from tests.rankers.serve import engines
+from tests.rankers.serve.fakes import WordService
+from workers.replica import Patient
 from workers.serve import DEPLOYMENT, NAME, QUIET, app, application, gpus_each
 
 MODEL = {"name": "small", "method": "listwise", "model": "tiny-ranker"}
@@ -58,6 +64,23 @@ def test_the_example_scales_the_deployment_that_there_is(monkeypatch: pytest.Mon
     assert (only.import_path, only.name) == ("workers.serve:app", NAME)
     assert [deployment.name for deployment in only.deployments] == [DEPLOYMENT]
     assert isinstance(app(only.args), serve.Application)
+
+
+def test_newcomers_wait_for_the_engine_until_their_deadline() -> None:
+    async def asked(*, in_s: float, back_in_s: float) -> float:
+        service = WordService(ready=False)
+        start = time.monotonic()
+        asyncio.get_running_loop().call_later(back_in_s, setattr, service, "ready", True)
+        passages = (Passage(id="0", text="which"),)
+        query = Query(id="q", text="which")
+        job = Job(id="1", model="words", query=query, passages=passages, deadline=start + in_s)
+        await Patient(service=service).rank(job)
+        assert service.ready
+        return time.monotonic() - start
+
+    assert asyncio.run(asked(in_s=60.0, back_in_s=0.2)) >= 0.2
+    with pytest.raises(DeadlineError):
+        asyncio.run(asked(in_s=0.2, back_in_s=3600))
 
 
 def slow(spec: RerankerSpec, loaded: Engine | None) -> Built:
