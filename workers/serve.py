@@ -129,8 +129,8 @@ def _await_running(stop: StopRequest) -> None:
         if told.status == ApplicationStatus.RUNNING:
             return
         if told.status in (ApplicationStatus.DEPLOY_FAILED, ApplicationStatus.UNHEALTHY):
-            message = told.deployments[DEPLOYMENT].message
-            raise BackendError(f"the replicas cannot load: {message}")
+            _, _, reason = told.deployments[DEPLOYMENT].message.rstrip().rpartition("\n")
+            raise BackendError(f"the replicas cannot load: {reason}")  # the end of a traceback
         stop.raise_if_requested()
         time.sleep(LOOK_S)
 
