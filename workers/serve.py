@@ -35,6 +35,8 @@ DEPLOYMENT = "reranker"
 LOOK_S = 0.2
 STARTS = 3
 """Of a replica that cannot load, before the application is given up."""
+QUIET = LoggingConfig(log_level="ERROR", enable_access_log=False)
+"""Our own log has a line for each request."""
 
 
 def app(args: Mapping[str, Any]) -> serve.Application:
@@ -117,9 +119,6 @@ def _start(settings: Settings, port: int, replicas: int) -> None:
         [serve.RunTarget(target=target, name=NAME, route_prefix="/", logging_config=QUIET)],
         wait_for_applications_running=False,
     )
-
-
-QUIET = LoggingConfig(log_level="ERROR", enable_access_log=False)
 
 
 def _await_running(stop: StopRequest) -> None:

@@ -103,6 +103,7 @@ def test_mistakes_are_told_before_loading(tmp_path: Path, text: str, says: str) 
         (["--method", "listwise"], "give a YAML file, or --method"),
         (["serve.yaml", "--model", "m"], "serve.yaml says what to serve"),
         (["nowhere.yaml"], "does not exist"),
+        (["--method", "full", "--model", "tiny-ranker", "prot=9"], "did you mean 'port'"),
     ],
 )
 def test_the_command_line_says_one_thing(arguments: list[str], says: str) -> None:
