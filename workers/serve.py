@@ -41,7 +41,7 @@ QUIET = LoggingConfig(log_level="ERROR", enable_access_log=False)
 
 def app(args: Mapping[str, Any]) -> serve.Application:
     """For ``import_path: workers.serve:app``; ``args`` are the keys of a serving file, or
-    ``config``, the path of one, and keys that go before its own.
+    ``config``, the path of one, and keys that go before its own, sections as a whole.
 
     Host and port are those of Ray Serve. Raises UserError naming every mistake.
     """
