@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from rlpost.cli_data import IdenticalIdsOption
 from rlpost.errors import UserError
 
 Backend = Literal["vllm", "hf", "openai", "sentence-transformers"]
@@ -29,6 +30,7 @@ def rerank(
     out: Annotated[Path, opt("Where the reranked run goes: .jsonl for JSON lines, else TREC")],
     dataset: Annotated[str | None, opt("Collection that has the texts of a TREC run")] = None,
     split: Annotated[str, opt("Split of the collection; its judged queries are reranked")] = "test",
+    identical_ids: IdenticalIdsOption = "auto",
     depth: Annotated[int, opt("Passages of each query to rerank and to write", min=1)] = 100,
     limit: Annotated[Count, opt("Only the first so many queries", min=1)] = None,
     resume: Annotated[bool, opt("Go on where a killed one stopped", "--resume")] = False,
@@ -75,6 +77,7 @@ def rerank(
         passage_tokens=passage_tokens,
     )
     job = Job(spec=spec, run=run, out=out, dataset=dataset, split=split, limit=limit)
+    job = replace(job, identical_ids=identical_ids)
     start(replace(job, resume=resume, overwrite=overwrite, strict=strict, at_once=at_once))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from rankers.datasets import load_collection
+from rankers.datasets import IdenticalIds, load_collection, without_excluded
 from rankers.errors import DataError
 from rankers.reranker import Problem
 from rankers.textfiles import numbered_lines
@@ -64,10 +64,18 @@ def is_jsonl(path: Path) -> bool:
     return path.name.removesuffix(".gz").endswith(".jsonl")
 
 
-def read_problems(*, dataset: str | None, split: str, run: Path, depth: int) -> Problems:
+def read_problems(
+    *,
+    dataset: str | None,
+    split: str,
+    run: Path,
+    depth: int,
+    identical_ids: IdenticalIds = "auto",
+) -> Problems:
     """The problems of a run file. Raises DataError or UserError, one sentence, on what is wrong.
 
-    Queries that the split does not judge are left out: nothing could be measured on them.
+    Queries that the split does not judge are left out: nothing could be measured on them. So are
+    documents that the evaluation leaves out of a query's results.
     """
     if is_jsonl(run):
         if dataset is not None:
@@ -76,7 +84,8 @@ def read_problems(*, dataset: str | None, split: str, run: Path, depth: int) -> 
     if dataset is None:
         raise UserError(f"{run} names documents only: give the --dataset that has their texts")
     found = read_run(run)
-    collection = load_collection(dataset, split, unknown_docs="keep")
+    collection = load_collection(dataset, split, unknown_docs="keep", identical_ids=identical_ids)
+    found = without_excluded(found, collection.excluded)
     query_ids = [query_id for query_id in found if query_id in collection.queries]
     if not query_ids:
         raise DataError(

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rankers.backends.load import BackendName, ModelSpec
 from rankers.build import Built, RerankerSpec, build
+from rankers.datasets import IdenticalIds
 from rankers.families import ADAPTER_CONFIG, base_of
 from rankers.reranker import Problem
 from rankers.schedules import concurrently, lockstep
@@ -36,6 +37,7 @@ class Job:
     out: Path
     dataset: str | None = None
     split: str = "test"
+    identical_ids: IdenticalIds = "auto"
     limit: int | None = None
     resume: bool = False
     overwrite: bool = False
@@ -59,6 +61,7 @@ class Job:
             "options": dict(self.spec.options),
             "dataset": self.dataset,
             "split": self.split,
+            "identical_ids": self.identical_ids,
             "run": digest(self.run),
         }
         loaded: dict[str, object] = json.loads(json.dumps(shown, default=str))
@@ -102,7 +105,11 @@ def rerank(job: Job, console: Console) -> Cost:
     (``strict``: on any question).
     """
     problems = read_problems(
-        dataset=job.dataset, split=job.split, run=job.run, depth=job.spec.depth
+        dataset=job.dataset,
+        split=job.split,
+        run=job.run,
+        depth=job.spec.depth,
+        identical_ids=job.identical_ids,
     )
     _clear_target(job)
     trace = TraceFile(job.trace_path, job.settings())

@@ -159,6 +159,7 @@ def _rerank(cell: Cell, candidates: Path, out: Path) -> None:
         "out": out,
         "dataset": cell.collection.path,
         "split": cell.collection.split,
+        "identical_ids": cell.collection.identical_ids,
         **(cell.system.rerank or {}),
     }
     words = [sys.executable, "-m", "rlpost.cli", "rerank", "--overwrite"]

@@ -143,7 +143,8 @@ def test_reranking_passes_its_options_on(suite: Path, monkeypatch: pytest.Monkey
         rlpost(monkeypatch, "evaluate", suite)
     text = " ".join(called[0])
     assert text.startswith(f"{sys.executable} -m rlpost.cli rerank --overwrite")
-    assert text.endswith("--dataset one --split test --method first --model m --strict")
+    assert "--dataset one --split test --identical-ids auto --method" in text
+    assert text.endswith("--method first --model m --strict")
 
 
 def test_a_cell_is_reproduced_from_nothing(
