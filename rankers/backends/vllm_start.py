@@ -21,6 +21,9 @@ ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    # Every batch has another number of tokens, for which oneDNN would keep a kernel each: hundreds
+    # of MB over thousands of calls, and no faster.
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "0",
 }
 LORA_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The values vLLM takes as ``max_lora_rank``."""
