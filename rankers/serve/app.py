@@ -51,6 +51,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # its page would load its scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to the host, and without the TLS, that the request speaks of
     )
     app.state.settings, app.state.draining = settings, False
     metrics = Metrics(service)

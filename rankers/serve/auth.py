@@ -23,7 +23,7 @@ class Keys:
     """The accepted keys, hashed: comparing digests tells neither a key nor its length by time."""
 
     def __init__(self, keys: frozenset[str]) -> None:
-        self._digests = [_digest(key) for key in keys]
+        self._digests = [_digest(key.encode("utf-8", "surrogateescape")) for key in keys]
 
     def __bool__(self) -> bool:
         """Whether a key is needed."""
@@ -34,7 +34,7 @@ class Keys:
         if not self or request.scope["path"] in OPEN:
             return
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        digest = _digest(given.strip())
+        digest = _digest(given.strip().encode("latin-1"))  # the bytes that were sent
         # All of them are compared, so that the time does not tell which one it was.
         matches = [hmac.compare_digest(digest, accepted) for accepted in self._digests]
         if scheme.lower() != "bearer" or not any(matches):
@@ -49,7 +49,9 @@ def accepted_keys(settings: Settings, environment: Mapping[str, str]) -> Keys:
 
     Raises DataError where a source was named and holds none: that server would be open to all.
     """
-    keys = {key.get_secret_value() for key in settings.keys}
+    keys = set[str]()
+    if settings.keys:
+        keys |= _some([key.get_secret_value() for key in settings.keys], "keys")
     if VARIABLE in environment:
         keys |= _some(environment[VARIABLE].split(","), VARIABLE)
     if settings.keys_file is not None:
@@ -66,10 +68,10 @@ def _some(given: list[str], source: str) -> set[str]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text("utf-8").splitlines()
+        return path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"keys_file {path} cannot be read ({error}): give a text file") from None
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -83,8 +83,6 @@ def answer(error: Exception, request: Request) -> Response:
             refused = error
         case RequestValidationError():
             refused = invalid(error)
-            if request.scope["path"] == "/rerank" and isinstance(error.body, dict):
-                request.state.shape = "tei" if "texts" in error.body else "union"
         case RankerError():
             refused = refusal(error)
         case RoutingError():  # no such route, or not this method

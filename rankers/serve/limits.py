@@ -1,4 +1,4 @@
-"""Reading a request: bounded in bytes and in time, JSON only, one error for whatever is wrong."""
+"""Reading a request: bounded in bytes, time and values, JSON only, one error for what is wrong."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
+from starlette.requests import ClientDisconnect
 
-from rankers.serve.errors import Refusal
+from rankers.serve.errors import CLIENT_GONE, LONGEST_NAME, Refusal
+from rankers.serve.schemas.base import MOST_FIELDS
 from rankers.serve.settings import Limits
 
 JSON_TYPE = "application/json"
@@ -20,7 +22,7 @@ class BoundedRequest(Request):
     """A request whose body is refused while it is read, not when it has filled the memory."""
 
     async def body(self) -> bytes:
-        """All of it. Refusal: 413 when too big, 408 when too slow."""
+        """All of it. Refusal: 413 when too big, 408 when too slow, 499 when broken off."""
         if not hasattr(self, "_body"):  # where Starlette keeps it
             limits: Limits = self.app.state.settings.limits
             try:
@@ -30,6 +32,8 @@ class BoundedRequest(Request):
                 raise Refusal(
                     408, f"the body did not arrive within {limits.body_s:g} s", connection="close"
                 ) from None
+            except ClientDisconnect:
+                raise Refusal(CLIENT_GONE, "the client hung up") from None
         return self._body
 
     async def _bounded(self, most: int) -> bytes:
@@ -47,11 +51,19 @@ class BoundedRequest(Request):
         )
 
     async def json(self) -> Any:
-        """The body as JSON, strictly: no NaN, no lone surrogates, no bottomless nesting."""
+        """The body as JSON, strictly: no NaN, no lone surrogates, no bottomless nesting.
+
+        Refusal 422 for more values than the schemas should have to look at.
+        """
         try:
-            return from_json(await self.body(), allow_inf_nan=False)
+            found = from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
             raise Refusal(422, f"body: not valid JSON: {error}", field="body") from None
+        if isinstance(found, dict):
+            if self.scope["path"] == "/rerank" and "texts" in found:
+                self.state.shape = "tei"
+            _check_sizes(found, self.app.state.settings.limits.documents)
+        return found
 
 
 class BoundedRoute(APIRoute):
@@ -64,9 +76,32 @@ class BoundedRoute(APIRoute):
         async def bounded(request: Request) -> Response:
             if request.method == "POST" and not _says_json(request):
                 raise Refusal(422, f"send the body with the header 'Content-Type: {JSON_TYPE}'")
+            if request.headers.get("content-encoding", "identity") != "identity":
+                raise Refusal(422, "send the body as it is: without Content-Encoding")
             return await handle(BoundedRequest(request.scope, request.receive))
 
         return bounded
+
+
+def _check_sizes(body: dict[str, Any], most: int) -> None:
+    """Every list and object that a schema reads."""
+    _check_fields("body", body)
+    for key, value in body.items():
+        name = key[:LONGEST_NAME]
+        if isinstance(value, dict):
+            _check_fields(name, value)
+        elif isinstance(value, list):
+            if len(value) > most:
+                raise Refusal(422, f"{name}: {len(value):,} given, {most:,} allowed", field=name)
+            for i, item in enumerate(value):
+                if isinstance(item, dict):
+                    _check_fields(f"{name}.{i}", item)
+
+
+def _check_fields(place: str, found: dict[str, Any]) -> None:
+    if len(found) > MOST_FIELDS:
+        said = f"{place}: {len(found):,} fields, {MOST_FIELDS} allowed"
+        raise Refusal(422, said, field=place)
 
 
 def _says_json(request: Request) -> bool:

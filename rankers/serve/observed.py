@@ -54,7 +54,9 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[ID_HEADER] = state.id
+                headers = MutableHeaders(scope=message)
+                headers[ID_HEADER] = state.id
+                headers["x-content-type-options"] = "nosniff"
             await send(message)
 
         try:

@@ -94,16 +94,12 @@ class Desk:
 
     def check_texts(self, texts: Sequence[str], *, named: str) -> None:
         """See ``check``."""
-        limits = self.settings.limits
-        if len(texts) > limits.documents:
-            raise Refusal(
-                422, f"{named}: {len(texts):,} given, {limits.documents:,} allowed", field=named
-            )
+        most = self.settings.limits.document_chars
         for i, text in enumerate(texts):
-            if len(text) > limits.document_chars:
+            if len(text) > most:
                 raise Refusal(
                     422,
-                    f"{named}.{i}: {len(text):,} characters, {limits.document_chars:,} allowed",
+                    f"{named}.{i}: {len(text):,} characters, {most:,} allowed",
                     field=f"{named}.{i}",
                 )
 

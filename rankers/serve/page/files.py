@@ -30,7 +30,6 @@ POLICY = "; ".join(
 """Scripts and styles come from files of this server, and texts can never become markup."""
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

@@ -127,7 +127,6 @@ async def _jina(desk: Desk, request: Request, body: JinaRequest) -> JinaAnswer:
 
 
 async def _tei(desk: Desk, request: Request, body: TeiRequest) -> TeiAnswer:
-    request.state.shape = "tei"
     model = desk.model(body.model)
     desk.check(body.query, body.texts, named="texts")
     [ranked] = await desk.rank(request, model, [(body.query, body.texts)], body.rlpost)

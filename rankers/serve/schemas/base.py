@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from rankers.reranker import ScoreKind
 from rankers.types import Trace
 
+MOST_FIELDS = 100
+"""Of an object. Each wrong one is a mistake to tell, which takes far more memory than it does."""
+
 
 def whole(value: Any) -> Any:
     """JSON has one kind of number: 3.0 is an integer there."""

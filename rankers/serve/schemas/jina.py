@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from rankers.serve.schemas.base import (
+    MOST_FIELDS,
     Answered,
     Asked,
     Count,
@@ -38,10 +39,15 @@ class DocumentObject(BaseModel):
 
     def read(self, fields: list[str] | None) -> str:
         """What the model reads: ``text``, or ``name: value`` lines of the fields."""
-        given: dict[str, str] = self.model_dump(exclude_none=True)
+        given = self.given
         if fields is None:
             return given["text"]
         return "\n".join(f"{name}: {given[name]}" for name in fields if name in given)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The fields that there are."""
+        return self.model_dump(exclude_none=True)
 
 
 def _kind(document: Any) -> str:
@@ -67,7 +73,7 @@ class JinaRequest(Asked):
     """How many of the best to give; 0, or more than there are: all."""
     return_documents: bool = True
     """Whether results hold their document."""
-    rank_fields: Annotated[list[str], Field(min_length=1)] | None = None
+    rank_fields: Annotated[list[str], Field(min_length=1, max_length=MOST_FIELDS)] | None = None
     """Fields of the document objects that are read; `text` where there are none."""
     max_tokens_per_doc: Count | None = None
     """Words and punctuation marks of a document that are read; the model's own limit stays."""
@@ -92,17 +98,11 @@ class JinaRequest(Asked):
 
     @model_validator(mode="after")
     def _objects_can_be_read(self) -> JinaRequest:
+        wanted = self.rank_fields or ["text"]
         for i, document in enumerate(self.documents):
-            if isinstance(document, DocumentObject) and not self._readable(document):
-                wanted = "text" if self.rank_fields is None else " or ".join(self.rank_fields)
-                raise ValueError(f"documents.{i} has no field {wanted}")
+            if isinstance(document, DocumentObject) and document.given.keys().isdisjoint(wanted):
+                raise ValueError(f"documents.{i} has no field {' or '.join(wanted):.200}")
         return self
-
-    def _readable(self, document: DocumentObject) -> bool:
-        fields = self.rank_fields or ["text"]
-        return any(
-            document.model_dump(exclude_none=True).get(field) is not None for field in fields
-        )
 
     def texts(self) -> list[str]:
         """What the model reads of each document."""

@@ -48,6 +48,29 @@ def test_a_source_without_keys_does_not_open_the_server(tmp_path: Path, content:
         create_app(WordService(), settings(keys_file=tmp_path / "none"))
 
 
+def test_an_empty_key_lets_nobody_in() -> None:
+    with pytest.raises(DataError, match="keys holds no key"):
+        create_app(WordService(), settings(keys=["", " "]))
+    client = TestClient(create_app(WordService(), settings(keys=["", " own "])))
+    assert client.get("/info", headers={"Authorization": "Bearer "}).status_code == 401
+    assert client.get("/info", headers={"Authorization": "Bearer own"}).is_success
+
+
+def test_keys_may_be_in_any_script(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_bytes("\ufeffschl\u00fcssel\n\u9375\n".encode())  # as Windows' editors save it
+    client = TestClient(create_app(WordService(), settings(keys_file=file)))
+    for key in ("schl\u00fcssel", "\u9375"):
+        head = [(b"Authorization", b"Bearer " + key.encode())]
+        assert client.get("/info", headers=head).is_success
+
+
+def test_every_answer_is_what_it_says() -> None:
+    client = TestClient(create_app(WordService(), settings(keys=["own"])))
+    for path in ("/", "/health", "/v1/models", "/nowhere"):
+        assert client.get(path).headers.get_list("x-content-type-options") == ["nosniff"]
+
+
 def test_settings_do_not_show_keys() -> None:
     assert "own" not in repr(settings(keys=["own"]))
 

@@ -1,6 +1,7 @@
 """Clients that hang up, dawdle or flood, over real sockets; and the end in order."""
 
 import json
+import logging
 import signal
 import socket
 import threading
@@ -58,6 +59,22 @@ def test_the_job_of_a_client_that_hangs_up_is_withdrawn() -> None:
             eventually(lambda: service.running == 1)
         eventually(lambda: len(service.withdrawn) == 1)
         service.delay_s = 0
+        assert answered(port) == 200
+
+
+def test_a_body_broken_off_is_the_clients_doing(caplog: pytest.LogCaptureFixture) -> None:
+    def noted() -> list[int]:
+        lines = [record.__dict__.get("fields", {}) for record in caplog.records]
+        return [line["status"] for line in lines if line.get("route") == "/v1/rerank"]
+
+    with (
+        caplog.at_level(logging.INFO, "rlpost.serve"),
+        serving(WordService(), settings(port=0)) as port,
+    ):
+        with connect(port) as gone:
+            gone.sendall(HEAD + BODY[:9])
+        eventually(lambda: bool(noted()))
+        assert noted() == [499]
         assert answered(port) == 200
 
 
