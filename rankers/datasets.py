@@ -123,7 +123,8 @@ def _qrels(
         elif unknown_docs == "error":
             raise DataError(
                 f"{where}: document {line.doc_id!r} is not in {Path(parts.documents_from).name}: "
-                "add it there, drop the judgement, or load the collection with unknown_docs=keep"
+                "add it there, drop the judgement, or load the collection with unknown_docs=keep "
+                "(--unknown-docs keep)"
             )
     return qrels
 

@@ -1,15 +1,14 @@
 """Files of documents and of queries, read strictly: BEIR JSONL, MS MARCO TSV, TREC markup."""
 
 import html
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from rankers.errors import DataError
-from rankers.textfiles import numbered_lines
+from rankers.textfiles import json_row, numbered_lines
 from rankers.types import Document, Query
 
 _TAG = re.compile(r"<[^>]*>")
@@ -113,10 +112,7 @@ def _json_rows(path: Path) -> Iterator[dict[str, str]]:
     seen: set[str] = set()
     for number, line in numbered_lines(path):
         where = f"{path}:{number}"
-        try:
-            row: Any = json.loads(line)
-        except ValueError as broken:
-            raise DataError(f"{where}: not valid JSON ({broken}): mend or remove it") from None
+        row = json_row(line, where)
         if not isinstance(row, dict):
             raise DataError(f"{where}: expected a JSON object, got {line[:40]!r}")
         fields: dict[str, str] = {}

@@ -38,12 +38,14 @@ def read_run_columns(path: Path) -> dict[str, list[ScoredDoc]] | None:
     except (pyarrow.ArrowInvalid, OSError):
         return None
     scores = table["score"].to_numpy()
-    if not len(scores) or not np.isfinite(scores).all():
+    if not len(scores):
         return None
     queries = table["query"].combine_chunks().dictionary_encode()
     codes = queries.indices.to_numpy()
     with np.errstate(over="ignore"):
         rounded = scores.astype(np.float32)
+    if not np.isfinite(rounded).all():
+        return None
     if (np.diff(codes) < 0).any():  # a query that comes back further down
         order = np.argsort(codes, kind="stable")
         codes, rounded, scores = codes[order], rounded[order], scores[order]

@@ -1,11 +1,13 @@
 """Text files: tolerant reading (gzip, BOM, CRLF) that names what is broken; atomic writing."""
 
 import gzip
+import json
 import os
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rankers.errors import DataError
 
@@ -25,9 +27,21 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}:{number}: not UTF-8 ({error.reason}): convert the file") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}:{number}: broken gzip ({error}): fetch the file again") from None
+        where = f"{path}:{number}" if number else str(path)
+        raise DataError(f"{where}: broken gzip ({error}): fetch the file again") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from None
+
+
+def json_row(line: str, where: str) -> Any:
+    """The value of one JSON line. DataError, which begins with ``where``, where it is none."""
+    try:
+        row = json.loads(line)
+        if "\\u" in line:
+            json.dumps(row, ensure_ascii=False).encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError) as broken:
+        raise DataError(f"{where}: not valid JSON ({broken}): mend or remove it") from None
+    return row
 
 
 def first_existing(folder: Path, *names: str) -> Path:

@@ -5,7 +5,6 @@ descending; other tools break them ascending. Runs written here have strictly de
 scores, so none of them has a tie to break.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +12,9 @@ from typing import NamedTuple
 from rankers.errors import DataError
 from rankers.textfiles import numbered_lines, write_lines
 from rankers.types import Qrels, Run, ScoredDoc
+
+FLOAT32_MAX = (2 - 2**-23) * 2.0**127
+"""The largest score that trec_eval can read."""
 
 
 class Judgement(NamedTuple):
@@ -73,8 +75,8 @@ def read_run(path: Path) -> dict[str, list[ScoredDoc]]:
     """Read ``query Q0 doc rank score tag`` lines into lists in trec_eval's order.
 
     That is: by score as a 32-bit float, descending, then by document id, descending, whatever the
-    rank column says. Raises DataError on an empty file, a malformed line, a score that is not a
-    finite number, and a document listed twice for a query.
+    rank column says. Raises DataError on an empty file, a malformed line, a score that is not
+    finite as a 32-bit float, and a document listed twice for a query.
     """
     from rankers.run_columns import read_run_columns
 
@@ -95,8 +97,10 @@ def _read_run_lines(path: Path) -> dict[str, list[ScoredDoc]]:
             score = float(text)
         except ValueError:
             raise DataError(f"{path}:{number}: score must be a number, got {text!r}") from None
-        if not math.isfinite(score):
-            raise DataError(f"{path}:{number}: score of {doc_id!r} must be finite, got {text}")
+        if not abs(score) <= FLOAT32_MAX:
+            raise DataError(
+                f"{path}:{number}: score of {doc_id!r} must be finite as a 32-bit float, got {text}"
+            )
         docs = run.setdefault(query_id, {})
         if doc_id in docs:
             raise DataError(f"{path}:{number}: {doc_id!r} is listed twice for query {query_id!r}")

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rankers.datasets import IdenticalIds, load_collection, without_excluded
 from rankers.errors import DataError
 from rankers.reranker import Problem
-from rankers.textfiles import numbered_lines
+from rankers.textfiles import json_row, numbered_lines
 from rankers.trec import read_run
 from rankers.types import Collection, Passage, Query, Run
 from rlpost.errors import UserError
@@ -110,10 +109,7 @@ def _rows(path: Path) -> list[tuple[str, Problem]]:
     rows: dict[str, Problem] = {}
     for number, line in numbered_lines(path):
         where = f"{path}:{number}"
-        try:
-            row: Any = json.loads(line)
-        except ValueError as broken:
-            raise DataError(f"{where}: not valid JSON ({broken}): mend or remove it") from None
+        row = json_row(line, where)
         if not isinstance(row, dict) or not isinstance(row.get("passages"), list):
             raise DataError(f'{where}: expected {{"query": ..., "passages": [...]}}')
         query = _query(row.get("query"), row.get("id"), number, where)

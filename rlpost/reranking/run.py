@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rankers.backends.load import BackendName, ModelSpec
-from rankers.build import Built, RerankerSpec, build
+from rankers.build import Built, RerankerSpec, build, decide
 from rankers.datasets import IdenticalIds
 from rankers.families import ADAPTER_CONFIG, base_of
 from rankers.reranker import Problem
@@ -133,6 +133,12 @@ def rerank(job: Job, console: Console) -> Cost:
 
 
 def _clear_target(job: Job) -> None:
+    """Nothing is removed before all that can be checked without the model is."""
+    if job.run.resolve() in (job.out.resolve(), job.trace_path.resolve()):
+        raise UserError(f"--out {job.out} would write over the run to rerank: choose another name")
+    if job.out.is_dir():
+        raise UserError(f"--out {job.out} is a folder: give the name of a file")
+    decide(job.spec)
     existing = [path for path in (job.out, job.trace_path) if path.exists()]
     if existing and not job.resume and not job.overwrite:
         raise UserError(

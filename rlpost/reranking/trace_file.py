@@ -25,18 +25,21 @@ class TraceFile:
         """Open or create. Raises UserError where ``path`` was made under other settings."""
         self.path = path
         self.finished: dict[str, list[ScoredDoc]] = {}
+        self._settings = settings
         jsonl.keep(path, lambda record: True)
         records = _read(path)
-        if not records:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            jsonl.append(path, {SETTINGS: settings})
-            return
-        _compare(path, records[0].get(SETTINGS), settings)
+        if records:
+            _compare(path, records[0].get(SETTINGS), settings)
+        self._begun = bool(records)
         for record in records[1:]:
             self.finished[record["query"]] = [ScoredDoc(*doc) for doc in record["ranking"]]
 
     def add(self, problem: Problem, ranking: Ranking) -> None:
-        """Write down a finished query."""
+        """Write down a finished query, the first one after the settings."""
+        if not self._begun:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            jsonl.append(self.path, {SETTINGS: self._settings})
+            self._begun = True
         query, passages = problem
         docs = ranking.run_line([passage.id for passage in passages])
         trace = asdict(ranking.trace)

@@ -49,6 +49,8 @@ def test_gzip_bom_crlf_and_a_missing_header_read_the_same(folder: Path) -> None:
     [
         ("corpus.jsonl", "", "corpus.jsonl is empty"),
         ("corpus.jsonl", CORPUS + "{broken\n", "corpus.jsonl:3: not valid JSON"),
+        ("corpus.jsonl", CORPUS + '{"_id": "\\ud800"}\n', "corpus.jsonl:3: not valid JSON"),
+        ("corpus.jsonl", CORPUS + "[" * 9999 + "\n", "corpus.jsonl:3: not valid JSON"),
         ("corpus.jsonl", CORPUS + "[1]\n", "corpus.jsonl:3: expected a JSON object"),
         ("corpus.jsonl", CORPUS + '{"_id": "d1", "text": "x"}\n', "jsonl:3: duplicate id 'd1'"),
         ("corpus.jsonl", '{"_id": 7, "text": "x"}\n', "field '_id' must be a string, got 7"),

@@ -112,10 +112,14 @@ def test_a_gzipped_run(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("\n\n", "is empty"),
-        ("q Q0 a 1 1.0 t\nq Q0 b 2 inf t\n", ":2: score of 'b' must be finite, got inf"),
+        (
+            "q Q0 a 1 1.0 t\nq Q0 b 2 inf t\n",
+            ":2: score of 'b' must be finite as a 32-bit float, got inf",
+        ),
         ("q Q0 a 1  t\n", ":1: expected 'query Q0 doc rank score tag'"),
         ("q Q0 a 1 1.0 t\nq Q0 a 2 0.5 t\n", ":2: 'a' is listed twice for query 'q'"),
-        ("q Q0 a 1 nan t\n", ":1: score of 'a' must be finite, got nan"),
+        ("q Q0 a 1 nan t\n", ":1: score of 'a' must be finite as a 32-bit float, got nan"),
+        ("q Q0 a 1 1e39 t\n", ":1: score of 'a' must be finite as a 32-bit float, got 1e39"),
         ("q Q0 a 1 high t\n", ":1: score must be a number, got 'high'"),
         ("q Q0 a b 1 1.0 t\n", ":1: expected 'query Q0 doc rank score tag'"),
         ("q a 1.0\n", ":1: expected 'query Q0 doc rank score tag'"),

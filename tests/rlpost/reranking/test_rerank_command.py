@@ -191,7 +191,24 @@ def test_bad_input_is_one_sentence(
     assert done.code == 2
     assert says in done.says
     assert done.says.splitlines()[-1].startswith(("error: ", "  "))
-    assert not (tmp_path / "out.trec").exists()
+    assert not any(tmp_path.iterdir())  # also no trace, which a corrected command would meet
+
+
+def test_nothing_is_lost_to_a_mistake(collection: Path, tmp_path: Path) -> None:
+    run, folder, out = tmp_path / "in.trec", tmp_path / "folder", tmp_path / "out.trec"
+    run.write_bytes((collection / "in.trec").read_bytes())
+    folder.mkdir()
+    out.write_text("of an earlier time")
+    common = (*HF, "--dataset", collection, "--run", run, "--overwrite", "--out")
+    over_itself = rlpost("rerank", *common, tmp_path / "." / "in.trec")
+    assert over_itself.code == 2
+    assert "would write over the run to rerank" in over_itself.says
+    on_folder = rlpost("rerank", *common, folder)
+    assert on_folder.code == 2
+    assert "is a folder: give the name of a file" in on_folder.says
+    assert rlpost("rerank", *common, out, "--k", "3").code == 2
+    assert run.read_bytes() == (collection / "in.trec").read_bytes()
+    assert out.read_text() == "of an earlier time"
 
 
 @pytest.mark.vllm
