@@ -72,6 +72,10 @@ class EngineProcess:
         """The next message. Raises EOFError or OSError when the process is gone."""
         return await wire.receive(self._reader)
 
+    def kill(self) -> None:
+        """For ``receive`` to notice."""
+        self._process.kill()
+
     async def end(self) -> None:
         """Whatever it is doing: nobody waits for it."""
         self._writer.close()

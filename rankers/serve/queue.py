@@ -26,7 +26,9 @@ class Entry:
     model: str
     priority: int
     tokens: int
-    result: asyncio.Future[wire.Result]
+    result: asyncio.Future[wire.Result] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
     running: bool = False
     """Whether the engine has it."""
 

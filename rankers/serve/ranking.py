@@ -21,6 +21,8 @@ from rankers.serve.settings import Settings
 from rankers.types import Passage, Query, Ranking
 
 T = TypeVar("T")
+MOST_AT_ONCE = 64
+"""Queries of a request that are in the queue together: one of many pairs leaves room for others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,12 +133,17 @@ class Desk:
             )
             for query, texts in problems
         ]
+        turns = asyncio.Semaphore(min(MOST_AT_ONCE, self.settings.limits.queue_jobs))
         return await unless_gone(
-            request, all_of([self._ranked(job, model, strict=control.strict) for job in jobs])
+            request,
+            all_of([self._ranked(job, model, turns, strict=control.strict) for job in jobs]),
         )
 
-    async def _ranked(self, job: Job, model: ModelInfo, *, strict: bool) -> Ranked:
-        ranking = await self.service.rank(job)
+    async def _ranked(
+        self, job: Job, model: ModelInfo, turns: asyncio.Semaphore, *, strict: bool
+    ) -> Ranked:
+        async with turns:
+            ranking = await self.service.rank(job)
         degraded = ranking.trace.degraded
         self.metrics.ranked(model.name, len(job.passages), degraded=degraded)
         if strict and degraded:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -38,6 +39,8 @@ def run(settings: Settings, specs: Mapping[str, RerankerSpec], newest: Newest) -
     """
     accepted_keys(settings, os.environ)
     log_to(sys.stderr)
+    # While loading: the server has its own. Python's would leave copies of adapters behind.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with listening(settings) as sock:
         try:
             asyncio.run(_serve(settings, specs, newest, sock))

@@ -82,6 +82,8 @@ class Limits(Section):
     """Of their texts together, at four characters a token."""
     deadline_s: Annotated[float, Field(gt=0)] = 120.0
     """For a request, from its arrival; a request may ask for less. Beyond: 504."""
+    silence_s: Annotated[float, Field(gt=0)] = 300.0
+    """Of an engine that has work; then it hangs and is replaced. Never before deadline_s."""
     headers_s: Annotated[int, Field(ge=1)] = 10
     """For the head of a request to arrive, and for an idle connection; then it is closed."""
     body_s: Annotated[float, Field(gt=0)] = 30.0

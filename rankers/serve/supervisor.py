@@ -29,6 +29,7 @@ from rankers.serve.service import (
     Stats,
 )
 from rankers.serve.settings import Settings
+from rankers.serve.silence import Silence
 from rankers.types import Ranking
 
 MOST_RUNNING = 64
@@ -63,7 +64,8 @@ class Supervisor:
         """Of engines that are gone; what they had in memory is gone with them."""
         self._counters = wire.Counters()
         self._idle = asyncio.Event()
-        self._watching = asyncio.create_task(self._watch())
+        self._silence = Silence(max(settings.limits.silence_s, settings.limits.deadline_s))
+        self._watching = [asyncio.create_task(it) for it in (self._watch(), self._end_silence())]
 
     @classmethod
     async def started(
@@ -105,18 +107,21 @@ class Supervisor:
     async def rank(self, job: Job) -> Ranking:
         """See ``Service.rank``."""
         self._check(job.model, job.passages)
-        number = next(self._numbers)
-        tokens = estimated_tokens([job.query.text, *(passage.text for passage in job.passages)])
-        message = wire.Rank(number=number, job=job)
-        found = await self._result(message, job.model, job.priority, tokens, job.deadline)
-        return cast(Ranking, found)
+        texts = [job.query.text, *(passage.text for passage in job.passages)]
+        entry = Entry(
+            message=wire.Rank(number=next(self._numbers), job=job),
+            model=job.model,
+            priority=job.priority,
+            tokens=estimated_tokens(texts),
+        )
+        return cast(Ranking, await self._result(entry, job.deadline))
 
     async def embed(self, model: str, texts: Sequence[str], *, deadline: float | None) -> Embedded:
         """See ``Service.embed``."""
         self._check(model)
         message = wire.Embed(number=next(self._numbers), model=model, texts=tuple(texts))
-        found = await self._result(message, model, 0, estimated_tokens(texts), deadline)
-        return cast(Embedded, found)
+        entry = Entry(message=message, model=model, priority=0, tokens=estimated_tokens(texts))
+        return cast(Embedded, await self._result(entry, deadline))
 
     async def swap(self, model: str, adapter: Path) -> int:
         """See ``Service.swap``. EngineLostError where the engine dies of it."""
@@ -125,13 +130,17 @@ class Supervisor:
             raise DataError(f"{adapter} is no adapter: it has no {ADAPTER_CONFIG}")
         old = self._load.specs[model]
         copied = await asyncio.to_thread(self._kept.copy, model, adapter)
+        try:
+            self._check(model)  # the engine may have died meanwhile
+        except RankerError:
+            self._kept.drop(model, copied)
+            raise
         source = replace(old.model, name=str(copied), base=cast(Path, old.model.weights))
-        info = self._models[model]
-        spec = replace(old, model=source, template=info.template)
+        spec = replace(old, model=source, template=self._models[model].template)
         message = wire.Swap(number=next(self._numbers), model=model, spec=spec)
         result = asyncio.get_running_loop().create_future()
         self._swaps[message.number] = message, result
-        self._engine.send(message)
+        self._send(message)
         # The engine swaps even where the caller gives up, and we have to know of it.
         found = cast(ModelInfo, await asyncio.shield(result))
         log(logging.INFO, "swapped", {"model": model, "adapter": str(adapter)})
@@ -160,8 +169,9 @@ class Supervisor:
         while self._admission.entries:
             self._idle.clear()
             await self._idle.wait()
-        self._watching.cancel()
-        await asyncio.gather(self._watching, return_exceptions=True)
+        for task in self._watching:
+            task.cancel()
+        await asyncio.gather(*self._watching, return_exceptions=True)
         await self._engine.end()
         self._kept.close()
 
@@ -174,25 +184,9 @@ class Supervisor:
             raise DataError(f"there is no model {model!r}: use one of {', '.join(self._models)}")
         most = self._models[model].max_passages
         if most is not None and len(passages) > most:
-            raise DataError(
-                f"{model} ranks {most} documents at once, and these are {len(passages)}"
-            )
+            raise DataError(f"{model} ranks {most} documents at once, not {len(passages)}")
 
-    async def _result(
-        self,
-        message: wire.Rank | wire.Embed,
-        model: str,
-        priority: int,
-        tokens: int,
-        deadline: float | None,
-    ) -> wire.Result:
-        entry = Entry(
-            message=message,
-            model=model,
-            priority=priority,
-            tokens=tokens,
-            result=asyncio.get_running_loop().create_future(),
-        )
+    async def _result(self, entry: Entry, deadline: float | None) -> wire.Result:
         self._admission.admit(entry)
         self._let_in()
         try:
@@ -201,18 +195,21 @@ class Supervisor:
         except TimeoutError:
             raise DeadlineError("the deadline passed before the ranking was done") from None
         finally:
-            self._withdraw(message.number)
+            self._withdraw(entry.message.number)
 
     def _let_in(self) -> None:
         for entry in self._admission.let_in():
-            self._engine.send(entry.message)
+            self._send(entry.message)
+
+    def _send(self, message: object) -> None:
+        self._silence.asked()
+        self._engine.send(message)
 
     def _withdraw(self, number: int) -> None:
         """Nobody waits for this any more; nothing where it is done."""
-        entry = self._admission.leave(number)
-        if entry is not None:
+        if (entry := self._admission.leave(number)) is not None:
             if entry.running:
-                self._engine.send(wire.Withdraw(number=number))
+                self._send(wire.Withdraw(number=number))
             self._after_leaving()
 
     def _after_leaving(self) -> None:
@@ -231,6 +228,13 @@ class Supervisor:
                 await self._engine.end()
                 await self._restart()
 
+    async def _end_silence(self) -> None:
+        """An engine that hangs is killed, which ``_watch`` notices."""
+        while True:
+            await self._silence.too_long()
+            log(logging.ERROR, "engine hangs", {"pid": self._engine.pid})
+            self._engine.kill()
+
     def _take(self, told: wire.Told) -> None:
         self._counters = told.counters
         for number, result in told.results.items():
@@ -238,6 +242,7 @@ class Supervisor:
                 self._swapped(*self._swaps.pop(number), result)
             elif (entry := self._admission.leave(number)) is not None:
                 _settle(entry.result, result)
+        self._silence.broken(more=bool(self._swaps or self._admission.running_jobs))
         self._after_leaving()
 
     def _swapped(
@@ -256,6 +261,7 @@ class Supervisor:
 
     def _fail_all(self) -> None:
         self._lost = True
+        self._silence.broken(more=False)
         self._past = replace(self._past + self._counters, cache_bytes=0)
         self._counters = wire.Counters()
         error = EngineLostError("the engine died with this query and is being started again")
@@ -275,7 +281,7 @@ class Supervisor:
             pause = min(2 * pause, LONGEST_PAUSE_S)
             try:
                 self._engine = await EngineProcess.started(self._load)
-            except RankerError as error:
+            except (RankerError, OSError) as error:  # out of memory, processes, descriptors
                 log(logging.ERROR, "engine not started", {"error": str(error)})
                 continue
             self._restarts += 1

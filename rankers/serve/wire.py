@@ -98,7 +98,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """To the server: results by number, if any; sent after every call of the engine."""
+    """To the server: results by number, if any; after every call of the engine and withdrawal."""
 
     results: Mapping[int, Result] = field(default_factory=dict)
     counters: Counters

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -81,6 +82,7 @@ class Worker:
             case wire.Withdraw():
                 for served in self._all:
                     served.running.drop(message.number)
+                self._send({})
             case wire.Embed():
                 self._told(message.number, lambda: self._embedded(message))
             case wire.Swap():
@@ -213,22 +215,34 @@ def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     stream = connection.makefile("rb")
     load: wire.Load = wire.read(stream)
+    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+    # Before the models are loaded: that takes minutes, and the server may be gone by then.
+    threading.Thread(target=_reading, args=(stream, inbox), daemon=True).start()
     try:
         worker = Worker(load, lambda told: connection.sendall(wire.framed(told)))
     except Exception as error:
         connection.sendall(wire.framed(_sendable(error)))
         return
     connection.sendall(wire.framed(wire.Loaded(models=worker.models)))
-    inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
-    threading.Thread(target=_reading, args=(stream, inbox), daemon=True).start()
+    waiting: deque[object] = deque()
 
     def take_what_came() -> None:
-        while not inbox.empty():
-            worker.take(inbox.get())
+        """All but the embeddings beyond the first: those are calls too, and take turns."""
+        while True:
+            while not inbox.empty():
+                waiting.append(inbox.get())
+            if not waiting:
+                return
+            message = waiting.popleft()
+            if not isinstance(message, wire.Embed):
+                worker.take(message)
+            elif wire.Withdraw(number=message.number) not in waiting:
+                worker.take(message)
+                return
 
     while True:
-        if not worker.busy:
-            worker.take(inbox.get())
+        if not (worker.busy or waiting):
+            waiting.append(inbox.get())
         take_what_came()
         worker.turns(between=take_what_came)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class Moody(Reader):
     ) -> list[LabelScores | BackendError]:
         time.sleep(self.delay_s)
         texts = [chat[-1]["content"] for chat in chats]
+        if any("hang" in text for text in texts):
+            threading.Event().wait()
         if any("crash" in text for text in texts):
             raise RuntimeError("out of memory")
         nan = LabelScores(logprobs=(float("nan"),) * len(labels), prompt_tokens=1)
@@ -48,8 +51,10 @@ class Lengths:
     """Embeds a text as 256 numbers that its length and its last number give."""
 
     budget: None = None
+    delay_s: float = 0.0
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        time.sleep(self.delay_s)
         rows = [[len(text), *[int(text.split()[-1])] * 255] for text in texts]
         return np.array(rows, dtype=np.float32)
 
@@ -68,12 +73,12 @@ def build(spec: RerankerSpec, loaded: Engine | None) -> Built:
         raise DataError("its weights do not fit")
     backend: CachedEmbedder | Moody
     reranker: Reranker
+    delay_s = spec.options["delay_s"]
+    assert isinstance(delay_s, float)
     if spec.method == "bi-encoder":
-        backend = CachedEmbedder(embedder=Lengths())
+        backend = CachedEmbedder(embedder=Lengths(delay_s=delay_s))
         reranker = bi_encoder_reranker(backend)
     else:
-        delay_s = spec.options["delay_s"]
-        assert isinstance(delay_s, float)
         backend = Moody(delay_s=delay_s)
         reranker = METHODS[spec.method](backend)
     return Built(

@@ -229,6 +229,14 @@ def test_one_failed_pair_withdraws_the_others() -> None:
     assert len(service.withdrawn) == 2
 
 
+def test_many_pairs_do_not_fill_the_queue_by_themselves() -> None:
+    service = WordService(delay_s=0.001, most_jobs=64)
+    pairs = {"queries": ["cat"] * 300, "documents": ["a cat"] * 300}
+    answer = client(service).post("/score", json=pairs)
+    assert answer.is_success
+    assert len(answer.json()["data"]) == 300
+
+
 def test_a_thousand_mutilated_bodies_never_break_the_server() -> None:
     asking = TestClient(
         create_app(WordService(), settings(limits=SMALL)), raise_server_exceptions=False

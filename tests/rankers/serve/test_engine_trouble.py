@@ -1,0 +1,125 @@
+"""Engines that hang, cannot be started, or die or dawdle at the wrong moment."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rankers.serve import wire
+from rankers.serve.kept import Kept
+from rankers.serve.process import EngineProcess
+from rankers.serve.service import (
+    DeadlineError,
+    Embedded,
+    EngineLostError,
+)
+from tests.rankers.serve.supervised import (
+    SLOW_S,
+    adapter,
+    eventually,
+    job,
+    lone,
+    saying,
+    supervisor,
+)
+
+
+def test_an_engine_that_hangs_is_replaced_and_an_idle_one_is_not() -> None:
+    async def scenario() -> None:
+        limits = {"silence_s": 0.5, "deadline_s": 0.1}
+        async with supervisor(limits=limits) as service:
+            first = service.engine_pid
+            for _ in range(3):  # withdrawn before the engine has begun with it
+                gone = asyncio.create_task(service.rank(job(1)))
+                await asyncio.sleep(0)
+                gone.cancel()
+            await asyncio.sleep(1)
+            assert (service.engine_pid, service.ready) == (first, True)
+            hanging = saying("hang")
+            late = replace(hanging, deadline=time.monotonic() + 0.1)
+            with pytest.raises(DeadlineError):
+                await service.rank(late)
+            with pytest.raises(EngineLostError):  # the others do not wait for ever
+                await service.rank(job(2))
+            await eventually(lambda: service.ready)
+            assert service.engine_pid != first
+            assert await service.rank(job(2)) == lone(2)
+
+    asyncio.run(scenario())
+
+
+def test_withdrawn_embeddings_are_not_begun_and_others_have_turns_between() -> None:
+    async def scenario() -> None:
+        async with supervisor() as service:
+
+            def embedding(number: int) -> asyncio.Task[Embedded]:
+                work = service.embed("slow-vectors", [f"text {number}"], deadline=None)
+                return asyncio.create_task(work)
+
+            gone = [embedding(number) for number in range(40)]
+            await asyncio.sleep(SLOW_S / 2)
+            for task in gone:
+                task.cancel()
+            await service.rank(job(1))
+            assert service.stats().cache_misses <= 2
+            staying = [embedding(number) for number in range(100, 110)]
+            await service.rank(job(1))
+            assert not all(task.done() for task in staying)
+            await asyncio.gather(*staying)
+
+    asyncio.run(scenario())
+
+
+def test_a_swap_under_way_when_the_engine_dies_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = adapter(tmp_path / "good")
+    pids: list[int] = []
+    copy = Kept.copy
+
+    def dying(kept: Kept, model: str, source: Path) -> Path:
+        os.kill(pids[0], signal.SIGKILL)
+        time.sleep(0.3)  # in its thread, while the loss is noticed
+        return copy(kept, model, source)
+
+    monkeypatch.setattr(Kept, "copy", dying)
+
+    async def scenario() -> None:
+        async with supervisor() as service:
+            pids.append(service.engine_pid)
+            async with asyncio.timeout(10):
+                with pytest.raises(EngineLostError):
+                    await service.swap("fast", good)
+
+    asyncio.run(scenario())
+
+
+def test_an_engine_is_tried_again_when_there_was_no_room_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = EngineProcess.started
+    tried = 0
+
+    async def full(load: wire.Load) -> EngineProcess:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise OSError(errno.EMFILE, "too many open files")
+        return await started(load)
+
+    async def scenario() -> None:
+        async with supervisor() as service:
+            monkeypatch.setattr("rankers.serve.supervisor.EngineProcess.started", full)
+            os.kill(service.engine_pid, signal.SIGKILL)
+            await eventually(lambda: tried > 0)
+            await eventually(lambda: service.ready)
+            assert tried == 2
+
+    asyncio.run(scenario())
