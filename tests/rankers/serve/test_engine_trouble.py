@@ -6,12 +6,17 @@ import asyncio
 import errno
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from rankers.backends.load import Engine
+from rankers.build import Built, RerankerSpec
 from rankers.serve import wire
 from rankers.serve.kept import Kept
 from rankers.serve.process import EngineProcess
@@ -20,6 +25,7 @@ from rankers.serve.service import (
     Embedded,
     EngineLostError,
 )
+from tests.rankers.serve.engines import spec
 from tests.rankers.serve.supervised import (
     SLOW_S,
     adapter,
@@ -123,3 +129,47 @@ def test_an_engine_is_tried_again_when_there_was_no_room_for_it(
             assert tried == 2
 
     asyncio.run(scenario())
+
+
+def never(spec: RerankerSpec, loaded: Engine | None) -> Built:
+    time.sleep(60)
+    raise AssertionError
+
+
+def test_an_engine_that_loads_ends_with_its_server() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "rankers.serve.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+        )
+    load = wire.Load(
+        specs={"m": spec("m")}, versions={"m": 0}, build=never, cache_bytes=0, questions=1
+    )
+    with ours:
+        ours.sendall(wire.framed(load))
+    assert worker.wait(timeout=30) == 0
+
+
+TERMINATED = """
+import asyncio, os, signal
+from rankers.serve import run
+from tests.rankers.serve.fakes import settings
+
+async def started(*_):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(60)
+    finally:
+        print("cleaned up")
+
+run.Supervisor.started = started
+run.run(settings(port=0), {}, None)
+"""
+
+
+def test_a_server_that_loads_ends_in_order() -> None:
+    command = [sys.executable, "-c", TERMINATED]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
+    assert "Traceback" not in ended.stderr
