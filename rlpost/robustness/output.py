@@ -16,7 +16,13 @@ from rlpost.robustness.measure import Report, Varied
 READING = (
     "Change: variation minus the input as given, mean over queries with its 95% bootstrap "
     "interval; p of the paired t-test, not corrected. Same: share of queries ranked exactly as "
-    "before; tau: Kendall's, between both rankings."
+    "before; tau: Kendall's, between both rankings. Mean, worst and spread are of the variations' "
+    "means; the spread takes the input as given in."
+)
+ATTACKS = (
+    "In each query the lowest candidate that is not relevant is rewritten. Risen: share of these "
+    "that then stand higher than before; places: by how many, mean; first: share that then stand "
+    "first, also those that stood there before."
 )
 DIMENSIONS = ("repeated", "input order", "typos", "same meaning", "attacks")
 
@@ -41,7 +47,8 @@ def sections(report: Report) -> list[Section]:
     for dimension in DIMENSIONS:
         rows = [row for row in report.varied if row.dimension == dimension]
         if rows:
-            found.append(Section(title=dimension.capitalize(), table=_table(rows)))
+            notes = [ATTACKS] if dimension == "attacks" else []
+            found.append(Section(title=dimension.capitalize(), table=_table(rows), notes=notes))
     if report.elsewhere:
         found.append(Section(title="Other collections", table=_elsewhere(report)))
     return [*found, _cost(report)]
@@ -128,12 +135,16 @@ def _cost(report: Report) -> Section:
     for name, counts in answers.items():
         table.append([name, *(str(counts.get(kind, 0)) for kind in classes)])
     cost = report.cost
+    tokens = (
+        f"{cost['prompt_tokens']:,.0f} tokens read, {cost['generated_tokens']:,.0f} written"
+        if cost["prompt_tokens"]
+        else "tokens not counted"
+    )
     return Section(
         title="Cost and malformed answers",
         table=table,
         notes=[
-            f"Per query: {cost['calls']:.1f} calls, {cost['prompt_tokens']:,.0f} tokens read, "
-            f"{cost['generated_tokens']:,.0f} written; until a ranking stood "
+            f"Per query: {cost['calls']:.1f} calls, {tokens}; until a ranking stood "
             f"{cost['seconds_p50']:.3g} s (p50), {cost['seconds_p95']:.3g} s (p95), "
             "shared by queries ranked together."
         ],
