@@ -4,13 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from rankers.build import METHODS
+from rankers.stages import parts_of
 from rlpost.config import load
 from rlpost.distill.config import load as load_distillation
 from rlpost.serving import settings_from, specs_of
+from rlpost.suite.config import read_suite
 from tests.paths import REPO
 
 CONFIGS = sorted((REPO / "configs").glob("*.yaml"))
 DISTILLATIONS = sorted((REPO / "configs" / "distill").glob("*.yaml"))
+SUITES = sorted((REPO / "configs" / "evaluate").glob("*.yaml"))
 SERVING = sorted((REPO / "configs" / "serve").glob("*.yaml"))
 
 
@@ -22,6 +26,14 @@ def test_config_parses(path: Path) -> None:
 @pytest.mark.parametrize("path", DISTILLATIONS, ids=lambda path: path.name)
 def test_distillation_parses(path: Path) -> None:
     load_distillation(path)
+
+
+def test_suite_parses() -> None:
+    suite = read_suite(REPO / "configs" / "evaluate" / "rerankers.yaml")
+    assert len(suite.collections) == 3
+    for system in suite.systems.values():
+        assert parts_of(system.first_stage)
+        assert system.rerank is None or system.rerank["method"] in METHODS
 
 
 def test_serving_file_parses() -> None:
@@ -36,4 +48,4 @@ def test_there_are_configs() -> None:
 
 def test_there_is_nothing_else() -> None:
     files = {path for path in (REPO / "configs").rglob("*") if path.is_file()}
-    assert files == {*CONFIGS, *DISTILLATIONS, *SERVING}
+    assert files == {*CONFIGS, *DISTILLATIONS, *SUITES, *SERVING}
