@@ -114,7 +114,7 @@ def sections(outcomes: Sequence[Outcome], standings: Sequence[Standing]) -> list
         for item in standings
     ]
     made: list[list[PageCell]] = [
-        ["cell", "first stage", "reranker", "run", "result", "rlpost", "code"]
+        ["cell", "run", "result", "rlpost", "code", "first stage", "reranker"]
     ]
     for outcome in outcomes:
         folder = f"{outcome.cell.collection_name}/{outcome.cell.system_name}"
@@ -125,12 +125,12 @@ def sections(outcomes: Sequence[Outcome], standings: Sequence[Standing]) -> list
         made.append(
             [
                 folder,
-                outcome.result["cell"]["first_stage"],
-                _reranker(outcome),
                 Link(text="run.trec", href=f"{folder}/run.trec"),
                 Link(text=RESULT, href=f"{folder}/{RESULT}"),
                 origin["versions"].get("rlpost", ""),
                 (origin["git"] or "")[:12],
+                outcome.result["cell"]["first_stage"],
+                _reranker(outcome),
             ]
         )
     errors = [

@@ -148,7 +148,10 @@ def test_a_result_is_reproduced_until_something_changes(
         (["--run", "first.trec", "--run", "first.trec"], "have the same name: rename one"),
         (["--run", "other.trec"], "share no query: they belong to different collections or splits"),
         (["--run", "empty.trec"], "empty.trec is empty"),
-        (["--run", "nan.trec"], "nan.trec:1: score of 'hash' must be finite, got nan"),
+        (
+            ["--run", "nan.trec"],
+            "nan.trec:1: score of 'hash' must be finite as a 32-bit float, got nan",
+        ),
         (["--run", "twice.trec"], "twice.trec:2: 'hash' is listed twice for query 'q-hash'"),
         (["--run", "spaces.trec"], "spaces.trec:1: expected 'query Q0 doc rank score tag'"),
         (["--run", "first.trec", "--measures", "nDCG@10", "best"], "unknown measure 'best'"),
