@@ -52,10 +52,7 @@ class Worker:
         """Loads the models. Raises RankerError where one cannot be."""
         self._load = load
         self._tell = tell
-        self._served = {
-            name: self._made(name, spec, load.build(spec, None), load.versions[name])
-            for name, spec in load.specs.items()
-        }
+        self._served = {name: self._loaded(name, spec) for name, spec in load.specs.items()}
         self._leaving: list[Served] = []
         """Models that were swapped out and have queries under way."""
         self._batches = self._questions = 0
@@ -149,6 +146,13 @@ class Worker:
             cache_bytes=sum(cache.kept_bytes for cache in caches),
         )
         self._tell(wire.Told(results=results, counters=counters))
+
+    def _loaded(self, name: str, spec: RerankerSpec) -> Served:
+        try:
+            built = self._load.build(spec, None)
+        except RankerError as error:
+            raise type(error)(f"{name}: {error}") from error
+        return self._made(name, spec, built, self._load.versions[name])
 
     def _made(self, name: str, spec: RerankerSpec, built: Built, version: int) -> Served:
         served = Served(

@@ -17,6 +17,7 @@ import pytest
 
 from rankers.backends.load import Engine
 from rankers.build import Built, RerankerSpec
+from rankers.errors import DataError
 from rankers.serve import wire
 from rankers.serve.kept import Kept
 from rankers.serve.process import EngineProcess
@@ -25,7 +26,9 @@ from rankers.serve.service import (
     Embedded,
     EngineLostError,
 )
-from tests.rankers.serve.engines import spec
+from rankers.serve.settings import Settings
+from rankers.serve.supervisor import Supervisor
+from tests.rankers.serve.engines import build, spec
 from tests.rankers.serve.supervised import (
     SLOW_S,
     adapter,
@@ -173,3 +176,12 @@ def test_a_server_that_loads_ends_in_order() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
     assert "Traceback" not in ended.stderr
+
+
+def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+    (adapter(tmp_path / "bad") / "broken").touch()
+    specs = {"good": spec("yes_no"), "worse": spec("yes_no", adapter=tmp_path / "bad")}
+    models = [{"name": name, "method": "m", "model": "m"} for name in specs]
+    settings = Settings.model_validate({"models": models})
+    with pytest.raises(DataError, match="worse: its weights do not fit"):
+        asyncio.run(Supervisor.started(settings, specs, build=build))
