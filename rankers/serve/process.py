@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import socket
 import subprocess
@@ -46,6 +47,8 @@ class EngineProcess:
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )
+        # It ends by itself when the socket closes, unless it hangs.
+        atexit.register(process.kill)
         reader, writer = await asyncio.open_connection(sock=ours)
         try:
             writer.write(wire.framed(load))
@@ -85,3 +88,4 @@ class EngineProcess:
 async def _ended(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     await asyncio.to_thread(process.wait)
+    atexit.unregister(process.kill)

@@ -185,3 +185,24 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     settings = Settings.model_validate({"models": models})
     with pytest.raises(DataError, match="worse: its weights do not fit"):
         asyncio.run(Supervisor.started(settings, specs, build=build))
+
+
+LEFT = """
+import asyncio, os, signal
+from tests.rankers.serve.supervised import supervisor
+
+async def leave():
+    service = await supervisor().__aenter__()
+    print(service.engine_pid, flush=True)
+    os.kill(service.engine_pid, signal.SIGSTOP)
+    raise SystemExit
+
+asyncio.run(leave())
+"""
+
+
+def test_an_engine_that_hangs_does_not_outlive_its_server() -> None:
+    command = [sys.executable, "-c", LEFT]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    status = Path("/proc") / ended.stdout.strip() / "status"
+    assert not status.exists() or "State:\tZ" in status.read_text()
