@@ -189,10 +189,12 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
 
 LEFT = """
 import asyncio, os, signal
-from tests.rankers.serve.supervised import supervisor
+from rankers.serve.supervisor import Supervisor
+from tests.rankers.serve.engines import build, spec
+from tests.rankers.serve.fakes import settings
 
 async def leave():
-    service = await supervisor().__aenter__()
+    service = await Supervisor.started(settings(), {"m": spec("yes_no")}, build=build)
     print(service.engine_pid, flush=True)
     os.kill(service.engine_pid, signal.SIGSTOP)
     raise SystemExit
