@@ -35,7 +35,15 @@ SMALL = {
         "task.history=2",
         "rollout.max_new_tokens=32",
     ),
+    "rewrite": ("task.candidates=4", "rollout.max_new_tokens=24", "rollout.temperature=2.0"),
 }
+BESIDE = (
+    "task.reward.url=null",
+    "task.reward.method=listwise",
+    "task.reward.model=tiny-ranker",
+    "task.reward.backend=hf",
+)
+"""The reranker in the same process, where the preset names the URL of one."""
 PRESETS = [
     path
     for path in sorted((REPO / "configs").glob("*.yaml"))
@@ -46,8 +54,10 @@ PRESETS = [
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("presets")
+    beir = small_beir(folder / "beir")
     return {
-        "rerank": small_beir(folder / "beir"),
+        "rerank": beir,
+        "rewrite": beir,
         "recommend": small_movielens(folder / "movielens"),
     }
 
@@ -55,7 +65,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_preset_trains(path: Path, data: dict[str, Path], tmp_path: Path) -> None:
     kind = load(path).task.kind
-    cfg = load(path, [*QUICK, *SMALL[kind], f"data.path={data[kind]}", f"output={tmp_path}"])
+    served = BESIDE if "url:" in path.read_text() else ()
+    cfg = load(
+        path, [*QUICK, *SMALL[kind], *served, f"data.path={data[kind]}", f"output={tmp_path}"]
+    )
     prepared = prepare(cfg, say=lambda _: None)
     spec = run_spec(
         cfg,
