@@ -17,15 +17,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from rankers.backends.load import with_adapter
+from rankers.backends.load import Need, with_adapter
 from rankers.build import METHODS, Built, RerankerSpec
 from rankers.embeddings import CachedEmbedder
 from rankers.errors import BackendError, DataError, RankerError
-from rankers.reranker import Worked
+from rankers.reranker import Reranker, Worked
 from rankers.running import Running
 from rankers.serve import wire
 from rankers.serve.service import Embedded, Job, ModelInfo
+from rankers.types import Passage, Query
 
+TRIED_OUT: tuple[Need, ...] = ("labels", "likelihood", "pairs")
+"""Kinds of questions that one is asked at once: they are quick, and some models cannot answer."""
 LOGGER = logging.getLogger("rlpost.serve.engine")
 
 
@@ -150,6 +153,8 @@ class Worker:
     def _loaded(self, name: str, spec: RerankerSpec) -> Served:
         try:
             built = self._load.build(spec, None)
+            if spec.method in METHODS and METHODS[spec.method].needs in TRIED_OUT:
+                try_out(built.reranker)
         except RankerError as error:
             raise type(error)(f"{name}: {error}") from error
         return self._made(name, spec, built, self._load.versions[name])
@@ -164,6 +169,15 @@ class Worker:
         if served.cache is not None:
             served.cache.max_bytes = self._load.cache_bytes
         return served
+
+
+def try_out(reranker: Reranker) -> None:
+    """Ask something: what a model can never answer is told before anybody asks.
+
+    Raises RankerError where it cannot. The first question is also slower than the others.
+    """
+    passages = [Passage(id="0", text="Sort a list."), Passage(id="1", text="Open a file.")]
+    reranker.rank(Query(id="", text="open a file"), passages, strict=True)
 
 
 def info_of(name: str, spec: RerankerSpec, built: Built, version: int) -> ModelInfo:

@@ -82,3 +82,14 @@ def test_a_port_in_use_is_told_before_a_model_is_loaded() -> None:
         )
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port} (address already")
+
+
+@pytest.mark.slow
+def test_a_model_that_can_never_answer_is_told_before_anybody_asks() -> None:
+    command = [sys.executable, "-m", "rlpost.cli", "serve", "--method", "pointwise"]
+    command += ["--template", "chat", "--model", "tiny-ranker", "--backend", "hf", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: tiny-ranker: label 'Yes'")
+    assert said.endswith("is not one token of this model: use a method that generates its answers")
