@@ -88,7 +88,7 @@ class Load:
     seconds: list[float]
     """Of each request that got a ranking."""
     per_second: float
-    """Rankings, without the first and last moments."""
+    """Rankings, from the first request to the last answer."""
     retry_after: int
     """Refusals that say when to come again."""
 
