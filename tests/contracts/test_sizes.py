@@ -1,13 +1,16 @@
 """Size budget: a file is one idea, a function one screen, and the first line says which."""
 
 import ast
+import warnings
 from pathlib import Path
 
 import pytest
 
 from tests.paths import REPO
 
-FILE_LINES = 300
+FILE_LINES = 400
+ROOMY_FILE_LINES = 300
+"""Above this a file is asked, not told, whether it still holds one idea."""
 FUNCTION_LINES = 60
 CONFIG_LINES = 40
 
@@ -37,7 +40,12 @@ def name_of(path: Path) -> str:
 def test_python_file_keeps_the_budget(path: Path) -> None:
     text = path.read_text("utf-8")
     tree = ast.parse(text)
-    assert len(text.splitlines()) <= FILE_LINES, "split it: one file, one idea"
+    lines = len(text.splitlines())
+    assert lines <= FILE_LINES, "split it: one file, one idea"
+    if lines > ROOMY_FILE_LINES:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.warn(f"{lines} lines: does it still hold one idea?", stacklevel=1)
     assert ast.get_docstring(tree), "the first line says which idea the file is"
     assert text.isascii(), "code is ASCII"
     long = {
