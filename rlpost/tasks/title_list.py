@@ -7,13 +7,13 @@ line or trailing newline can move the reward of one title to the tokens of anoth
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+from rlpost.tasks.title_key import title_key
 from rlpost.types import Segment
 
 if TYPE_CHECKING:
@@ -37,8 +37,7 @@ class Title(NamedTuple):
     @property
     def key(self) -> tuple[str, int]:
         """Equal for spellings that differ in case, accents, spaces or punctuation."""
-        plain = unicodedata.normalize("NFKD", self.name.casefold())
-        return "".join(c for c in plain if c.isalnum()), self.year
+        return title_key(self.name), self.year
 
     def __str__(self) -> str:
         return f"{self.name} ({self.year})"

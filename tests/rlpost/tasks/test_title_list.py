@@ -46,6 +46,54 @@ def test_spellings_of_a_title_are_one_key_and_years_are_not() -> None:
     assert Title("Dune", 1984).key != Title("Dune", 2021).key
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("8\u00bd", "8 1/2"),
+        ("Alien\u00b3", "Alien 3"),
+        ("Romeo + Juliet", "Romeo & Juliet"),
+        ("Lock & Stock", "Lock and Stock"),
+        ("3:10 to Yuma", "3.10 to Yuma"),
+        ("20,000 Leagues", "20000 leagues"),
+        ("M*A*S*H", "MASH"),
+        ("Toy Story\u2122", "toy story"),
+        ("#1 Fan", "1 Fan"),
+        ("Rocky \u2161", "rocky ii"),
+        ("\u0391\u039c\u0395\u039b\u0399", "\u0391\u03bc\u03b5\u03bb\u03af"),  # Greek
+        ("\uff76\uff9e", "\u30ac"),  # half-width kana
+        ("\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd", "\u05e9\u05dc\u05d5\u05dd"),  # Hebrew points
+        ("\u0401\u043b\u043a\u0438", "\u0435\u043b\u043a\u0438"),  # Russian yo
+        ("\u2764\ufe0f", "\u2764"),
+    ],
+)
+def test_ways_of_writing_a_title_are_one_key(one, other) -> None:
+    assert Title(one, 2000).key == Title(other, 2000).key
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("\u0926\u093f\u0932", "\u0926\u0932"),  # Hindi dil, dal
+        ("\u304c", "\u304b"),  # Japanese ga, ka
+        ("\u3071", "\u3070"),  # pa, ba
+        ("\u0e17\u0e35\u0e48", "\u0e17\u0e35"),  # a Thai tone
+        ("\u0439", "\u0438"),  # Russian short i
+        ("8\u00bd", "812"),
+        ("8\u2153", "8\u00bd"),
+        ("10\u00b2", "102"),
+        ("2.0", "20"),
+        ("C++", "C"),
+        ("C#", "C++"),
+        ("100%", "100"),
+        ("#Alive", "Alive"),
+        ("$9.99", "999"),
+        ("!!!", "???"),
+    ],
+)
+def test_titles_that_are_different_works_have_different_keys(one, other) -> None:
+    assert Title(one, 2000).key != Title(other, 2000).key
+
+
 @pytest.mark.skipif(not CATALOGUE.is_file(), reason="the catalogue is not here")
 def test_every_title_of_a_real_catalogue_is_read_back() -> None:
     rows = [json.loads(line) for line in CATALOGUE.read_text("utf-8").splitlines()]
