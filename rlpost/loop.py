@@ -24,6 +24,7 @@ from rlpost.dynamic_sampling import (
 )
 from rlpost.errors import RewardError, boundary
 from rlpost.ports import Engine, GroupReward, Learner, PromptSource, Reward
+from rlpost.scores import group_scores, one_score
 from rlpost.seeding import sampling_seeds
 from rlpost.types import Completion, Group, GroupKey, Prompt, Rollout, Sampling, Ticket
 
@@ -152,14 +153,20 @@ def sample(tickets: Sequence[Ticket], *, plan: Plan, engine: Engine) -> list[lis
 def scored(
     prompt: Prompt, completions_G: Sequence[Completion], reward: Reward
 ) -> tuple[Rollout, ...]:
-    """Score siblings; whatever a scorer raises becomes a RewardError that names the prompt."""
+    """Score siblings; whatever a scorer raises becomes a RewardError that names the prompt.
+
+    So does an answer that is no score: see ``rlpost.scores``.
+    """
     with boundary(RewardError, f"reward of prompt {prompt.id!r}"):
-        scores_G = (
-            reward.group(prompt, completions_G)
-            if isinstance(reward, GroupReward)
-            else [reward(prompt, completion) for completion in completions_G]
-        )
-        return tuple(
-            Rollout(completion=completion, score=score)
-            for completion, score in zip(completions_G, scores_G, strict=True)
-        )
+        if isinstance(reward, GroupReward):
+            scores_G = group_scores(prompt, completions_G, reward.group(prompt, completions_G))
+        else:
+            count = len(completions_G)
+            scores_G = tuple(
+                one_score(prompt, i, count, reward(prompt, completion))
+                for i, completion in enumerate(completions_G)
+            )
+    return tuple(
+        Rollout(completion=completion, score=score)
+        for completion, score in zip(completions_G, scores_G, strict=True)
+    )

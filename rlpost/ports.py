@@ -42,7 +42,7 @@ class Engine(Protocol):
 
 class Reward(Protocol):
     """Judges one completion. A wrong answer is a low score; only a broken scorer raises
-    (RewardError)."""
+    (RewardError). Totals are finite numbers."""
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score: ...
 

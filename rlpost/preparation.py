@@ -59,6 +59,7 @@ class Preparation:
         """TrainingError, naming ``step``, when an engine reported a non-finite log-probability."""
         algorithm = self.algorithm
         _refuse_non_finite(groups, step)
+        _refuse_infinite_rewards(groups, step)
         cost, costs = self._divergence(groups)
         samples = algorithm.credited(groups, *cost)
         looked = [i for i, s in enumerate(samples) if algorithm.needs_all or any(s.advantages_T)]
@@ -164,3 +165,13 @@ def _refuse_non_finite(groups: Sequence[Group], step: int) -> None:
                     f"step {step}: the engine reported a log-probability of {broken[0]}; "
                     "the weights are unchanged"
                 )
+
+
+def _refuse_infinite_rewards(groups: Sequence[Group], step: int) -> None:
+    for group in groups:
+        infinite = [reward for reward in group.rewards_G if math.isinf(reward)]
+        if infinite:
+            raise TrainingError(
+                f"step {step}: prompt {group.key.prompt_id!r} has a reward of {infinite[0]}; "
+                "the weights are unchanged"
+            )
