@@ -73,7 +73,9 @@ def _places(places: object, where: str) -> ListScore | None:
     if places is None:
         return None
     if not isinstance(places, ListScore):
-        raise RewardError(f"{where}: places is {_shown(places)}, which is no rlpost.types.ListScore")
+        raise RewardError(
+            f"{where}: places is {_shown(places)}, which is no rlpost.types.ListScore"
+        )
     gains_K = tuple(
         _number(gain, f"{where}: gain of place {rank}", may_be_nan=False)
         for rank, gain in enumerate(places.gains_K, start=1)
