@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from rankers.section import Section
 
-
-class Section(BaseModel):
-    """Frozen, closed to unknown keys; the string under a field is its help text."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+__all__ = ["Section"]

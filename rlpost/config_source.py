@@ -12,19 +12,24 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from rlpost.errors import UserError
+from rlpost.yaml_text import YamlKeyError, parse_yaml
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. UserError: missing, not YAML, or not a mapping."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(
             f"config file {str(path)!r} does not exist: give the path of a YAML file"
         ) from None
     except IsADirectoryError:
         raise UserError(f"config {str(path)!r} is a folder: give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"config file {str(path)!r} cannot be read: {error.strerror}") from None
+    except YamlKeyError as error:
+        raise UserError(f"config file {str(path)!r}: {error}") from None
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"config file {str(path)!r} is not valid YAML: {reason}") from None
     if values is None:
@@ -51,8 +56,10 @@ def merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
             if not isinstance(section, dict):
                 raise UserError(f"override {override!r}: {parent!r} is a value, not a section")
         try:
-            section[leaf] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            section[leaf] = parse_yaml(text)
+        except YamlKeyError as error:
+            raise UserError(f"override {override!r}: {error}") from None
+        except (yaml.YAMLError, ValueError):
             raise UserError(f"override {override!r}: {text!r} is not a YAML value") from None
     return merged
 

@@ -49,8 +49,10 @@ def config_page() -> str:
     return _page(
         "Configuration",
         "rlpost/config*.py",
-        "Every key of `configs/*.yaml`, also settable on the command line as `key.sub=value`. "
-        "Where a section has several kinds, `kind` chooses which of its keys exist.",
+        "Every key of `configs/*.yaml`, also settable on the command line as `key.sub=value` "
+        "(of two for one key the last counts). A key given twice in a file is refused; only `true` "
+        "and `false` are truth values, `yes` and `010` are text. Where a section "
+        "has several kinds, `kind` chooses which of its keys exist.",
         _table(("key", "meaning"), rows),
     )
 

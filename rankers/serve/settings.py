@@ -5,17 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
+
+from rankers.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[\w.:/-]+$", max_length=200)]
-
-
-class Section(BaseModel):
-    """Frozen, closed to unknown keys; the string under a field is its help text."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=()
-    )
 
 
 class ModelSettings(Section):
@@ -37,7 +31,7 @@ class ModelSettings(Section):
     """Default: the fastest on this machine that can do it."""
     template: str | None = None
     """Family whose prompts to use; default: told from the model."""
-    options: dict[str, int | float | str] = {}
+    options: dict[str, int | float | str] = Field(default={})
     """Of the method: window, step, k, sort ..."""
     depth: Annotated[int, Field(ge=1)] = 100
     """Passages that methods without a window show at once, at most."""
