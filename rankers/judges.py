@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from rankers.budget import Ask, Budget, Prompt, fitted
 from rankers.errors import BackendError, ScoreError
 from rankers.parsing import A_co, Reading
-from rankers.plans import A, Choice, Order
+from rankers.plans import A, Order, Pick
 from rankers.ports import Backend, Completion, LabelBackend, LabelScores
 
 Answered = TypeVar("Answered")
@@ -123,8 +123,14 @@ class LabelJudge(Generic[A]):
 
     def _reading(self, scores: LabelScores, question: Question) -> Reading[A]:
         shown = len(question.passages) if self.per_passage else len(self.labels)
-        answer = self.read(scores.logprobs[:shown])
-        if any(scores.bounded[:shown]):
+        bounded = scores.bounded[:shown] or (False,) * shown
+        # A label that is only known to be at most so probable is no tie with one that is.
+        logprobs = tuple(
+            math.nextafter(logprob, -math.inf) if bound else logprob
+            for logprob, bound in zip(scores.logprobs[:shown], bounded, strict=True)
+        )
+        answer = self.read(logprobs)
+        if any(bounded):
             return Reading(answer=answer, rule="loose", malformed="missing")
         return certain(answer)
 
@@ -146,6 +152,8 @@ def by_logprob(logprobs: Sequence[float]) -> Order:
     return tuple(sorted(range(len(logprobs)), key=lambda i: -logprobs[i]))
 
 
-def most_probable(logprobs: Sequence[float]) -> Choice:
-    """The most probable label; the first of equal ones. Raises ScoreError on a NaN."""
-    return by_logprob(logprobs)[0]
+def most_probable(logprobs: Sequence[float]) -> Pick:
+    """The most probable label, or all that are equally so. Raises ScoreError on a NaN."""
+    best = max(logprobs[i] for i in by_logprob(logprobs))
+    found = tuple(i for i, logprob in enumerate(logprobs) if logprob == best)
+    return found[0] if len(found) == 1 else found

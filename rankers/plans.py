@@ -10,7 +10,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from rankers.errors import ScoreError
 
@@ -19,6 +19,13 @@ Ask = tuple[int, ...]
 
 Choice = int | None
 """Position in the ask of the chosen candidate; None where the answer was unusable."""
+
+Pick = Choice | tuple[int, ...]
+"""A choice, or the positions of several candidates, equally good and better than all others."""
+
+Variant = Literal["paper", "released"]
+"""Where an answer decides nothing: ``paper`` keeps the relation of the first stage, as PRP (arXiv
+2306.17563) has it; ``released`` does as the released code of ielab/llm-rankers."""
 
 Order = tuple[int, ...]
 """Positions in the ask, best first: a permutation."""
@@ -61,15 +68,15 @@ def unseeded(plan: Callable[[int], Plan[A]], n: int, key: str) -> Plan[A]:
     return plan(n)
 
 
-def shuffled(plan: Plan[Choice], *, key: str, votes: int = 1) -> Plan[Choice]:
+def shuffled(plan: Plan[Pick], *, key: str, votes: int = 1) -> Plan[Pick]:
     """Show every ask of ``plan`` in ``votes`` seeded shuffles and answer with the majority.
 
     The shuffles depend on ``key`` (a seed and the query's id, say) and on the number of the ask,
     not on what else runs: Rank-R1 (arXiv 2503.06034) draws them from one global generator instead.
-    Unusable answers do not vote; equal counts are decided by the same seeded generator.
+    Unusable answers do not vote; equal counts are a tie, where upstream draws lots.
     """
     number = 0
-    answers: list[Choice] | None = None
+    answers: list[Pick] | None = None
     while True:
         try:
             asks = next(plan) if answers is None else plan.send(answers)
@@ -89,12 +96,10 @@ def shuffled(plan: Plan[Choice], *, key: str, votes: int = 1) -> Plan[Choice]:
             for ask, show in zip(shown, shows, strict=True)
         ]
         chosen = [
-            show[pick] if pick is not None and 0 <= pick < len(show) else None
+            tuple(show[position] for position in usable(pick, len(show)))
             for pick, show in zip(picks, shows, strict=True)
         ]
-        answers = [
-            _majority(chosen[i * votes : (i + 1) * votes], rng) for i, rng in enumerate(rngs)
-        ]
+        answers = [_majority(chosen[i * votes : (i + 1) * votes]) for i in range(len(asks))]
 
 
 def by_rank(order: Sequence[int]) -> Outcome:
@@ -114,9 +119,19 @@ def by_score(scores: Sequence[float], candidates: Sequence[int]) -> Outcome:
     return Outcome(tuple(i for i, _ in ranked), tuple(float(score) for _, score in ranked))
 
 
-def checked_choice(choice: Choice, size: int) -> int:
-    """The chosen position; the first one where the answer is unusable or names nobody shown."""
-    return choice if choice is not None and 0 <= choice < size else 0
+def usable(pick: Pick, size: int) -> tuple[int, ...]:
+    """The positions picked among ``size``; empty where the answer names nobody shown."""
+    positions = pick if isinstance(pick, tuple) else (pick,)
+    return tuple(i for i in positions if i is not None and 0 <= i < size)
+
+
+def settled(pick: Pick, ask: Ask, *, variant: Variant = "paper") -> int:
+    """The position picked. Between equals, and where nobody shown is named, ``variant`` decides.
+
+    ``paper`` takes the candidate that the first stage put first, ``released`` the one shown first.
+    """
+    positions = usable(pick, len(ask)) or range(len(ask))
+    return min(positions, key=lambda i: ask[i] if variant == "paper" else i)
 
 
 def top_then_rest(top: Sequence[int], n: int) -> Outcome:
@@ -125,12 +140,13 @@ def top_then_rest(top: Sequence[int], n: int) -> Outcome:
     return by_rank([*top, *(i for i in range(n) if i not in taken)])
 
 
-def _majority(votes: Sequence[Choice], rng: random.Random) -> Choice:
-    counts = Counter(vote for vote in votes if vote is not None)
-    if not counts:
-        return None
-    most = max(counts.values())
-    return rng.choice(sorted(vote for vote, count in counts.items() if count == most))
+def _majority(votes: Sequence[tuple[int, ...]]) -> Pick:
+    counts: Counter[int] = Counter()
+    for vote in votes:
+        counts.update(vote)
+    most = max(counts.values(), default=0)
+    winners = tuple(sorted(i for i, count in counts.items() if count == most))
+    return winners[0] if len(winners) == 1 else winners or None
 
 
 def seed_of(key: str, number: int) -> int:

@@ -17,14 +17,14 @@ from rankers.choices import (
 )
 from rankers.elimination import iranker_messages, read_iranker
 from rankers.judges import LabelJudge, TextJudge, most_probable
-from rankers.plans import Choice, Plan, shuffled, unseeded
+from rankers.plans import Choice, Pick, Plan, shuffled, unseeded
 from rankers.ports import Backend, LabelBackend
 from rankers.reranker import PlannedReranker, ScoreKind
 
 SetwiseSort = Literal["heapsort", "bubblesort"]
 PairwiseSort = Literal["all_pairs", "heapsort", "sliding"]
 PairwiseQuestion = Literal["prp", "duo_t5"]
-KeyedPlan = Callable[[int, str], Plan[Choice]]
+KeyedPlan = Callable[[int, str], Plan[Pick]]
 
 _LETTER_TOKENS = 8
 
@@ -58,7 +58,7 @@ def setwise_likelihood_reranker(
     num_children: int = 3,
     k: int = 10,
     budget: Budget | None = None,
-) -> PlannedReranker[Choice]:
+) -> PlannedReranker[Pick]:
     """Setwise with the most probable label in place of a generated one."""
     return PlannedReranker(
         name=f"setwise-likelihood-{sort}-{num_children}-{k}",
@@ -103,7 +103,7 @@ def pairwise_likelihood_reranker(
     k: int = 10,
     question: PairwiseQuestion = "prp",
     budget: Budget | None = None,
-) -> PlannedReranker[Choice]:
+) -> PlannedReranker[Pick]:
     """PRP's scoring mode: the more probable of ``Passage A`` and ``Passage B``, in both orders.
 
     The two share all but their last token, so that one alone decides. No answer is malformed.
@@ -183,7 +183,7 @@ _PAIRWISE_SCORES: dict[PairwiseSort, ScoreKind] = {
 
 
 def _pairwise_plan(sort: PairwiseSort, k: int) -> KeyedPlan:
-    plans: dict[PairwiseSort, Callable[[int], Plan[Choice]]] = {
+    plans: dict[PairwiseSort, Callable[[int], Plan[Pick]]] = {
         "all_pairs": pairwise.all_pairs,
         "heapsort": partial(pairwise.heapsort, k=k),
         "sliding": partial(pairwise.sliding, k=k),
@@ -199,8 +199,8 @@ def _setwise_plan(sort: SetwiseSort, num_children: int, k: int) -> KeyedPlan:
 
 
 def _shuffled(
-    sort: Callable[[int], Plan[Choice]], seed: int, votes: int, n: int, key: str
-) -> Plan[Choice]:
+    sort: Callable[[int], Plan[Pick]], seed: int, votes: int, n: int, key: str
+) -> Plan[Pick]:
     return shuffled(sort(n), key=f"{seed}/{key}", votes=votes)
 
 

@@ -1,4 +1,7 @@
-"""The sorts ask ielab/llm-rankers' questions in its order, and as many of them."""
+"""The sorts ask ielab/llm-rankers' questions in its order, and as many of them.
+
+Where answers decide nothing, only the variant ``released`` does: see ``test_ties``.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +42,8 @@ def test_setwise(case: int) -> None:
         pytest.skip("no such case in this golden file")
     row: dict[str, Any] = rows[case]
     oracle = Oracle(relevance=row["rels"])
-    plan = SETWISE[row["method"]](row["n"], num_children=row["num_child"], k=row["k"])
+    options = {"variant": "released"} if row.get("invalid_every") else {}
+    plan = SETWISE[row["method"]](row["n"], num_children=row["num_child"], k=row["k"], **options)
     order = run_alone(plan, answering(oracle, row.get("invalid_every")))
     if "error" in row:  # upstream crashes where k > n; we clamp
         assert [row["rels"][i] for i in order] == sorted(row["rels"], reverse=True)
@@ -54,7 +58,9 @@ def test_setwise(case: int) -> None:
 def test_pairwise(case: int) -> None:
     row: dict[str, Any] = golden("pairwise")[case]
     oracle = Oracle(relevance=row["rels"])
-    plan = PAIRWISE[row["method"]](row["n"], k=row["k"])
+    tied = row["tie_if_rel_gap_lt"] and row["method"] == "heapsort"
+    options = {"variant": "released"} if tied else {}
+    plan = PAIRWISE[row["method"]](row["n"], k=row["k"], **options)
     order = run_alone(plan, oracle.fair(gap=row["tie_if_rel_gap_lt"] or 1))
     assert names(order) == row["order"]
     assert len(oracle.asked) == row["llm_prompts"] == 2 * row["comparisons"]
