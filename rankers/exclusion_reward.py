@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from rankers.elimination import answer_block, read_iranker
 
 Variant = Literal["paper", "released"]
 
-# ulab-uiuc/IRanker f32eb9e, verl/utils/reward_score/exclusion_reward.py; of its four patterns of
-# the whole format, the last matches whatever the others do.
-_RELEASED_FORMAT = re.compile(
-    r"^<think>\s.*?\s</think>\n<answer>\s.*?\s</answer>$", re.DOTALL | re.MULTILINE
+# ulab-uiuc/IRanker f32eb9e: verl/trainer/main_ppo.py scores prompt and response as one text, by
+# verl/utils/reward_score/exclusion_reward.py. Of the prompt, only this end holds tags.
+_RELEASED_PROMPT = (
+    "Show your work in <think> </think> tags. And return the final answer in <answer> </answer> "
+    "tags.<|im_end|>\n<|im_start|>assistant\nLet me solve this step by step.\n<think>"
 )
 _RELEASED_TAGS = tuple(
     re.compile(pattern)
@@ -48,19 +50,18 @@ def exclusion_reward(
 ) -> ExclusionReward:
     """What ``text`` earns for excluding one of ``n`` passages (from 0), of which ``truth`` stays.
 
-    ``released`` wants a newline between the blocks and white space inside every tag. (Its trainer
-    scores prompt and response together, so that its format term is always -1; differences within
-    a group, which alone teach, are the same.)
+    ``released`` is what upstream trained with. Its trainer scores the prompt along with the
+    response, so that the format term is always -1; the prompt's own tags count as the first of
+    each, and its empty answer pair stands in for an answer that is missing (-0.5, not -1). White
+    space must stand inside every tag, a newline before the answer block. A good answer earns -0.5
+    there, 1.75 more than reasoning without an answer; as ``paper`` it earns 1, 3.75 more.
     """
-    pattern, tags = {
-        "paper": (_PAPER_FORMAT, _PAPER_TAGS),
-        "released": (_RELEASED_FORMAT, _RELEASED_TAGS),
-    }[variant]
-    match = pattern.match if variant == "released" else pattern.fullmatch
+    if variant == "released":
+        return _released(text, n, truth)
     return ExclusionReward(
         exclusion=_exclusion(text, n, truth),
-        format=0.0 if match(text) else -1.0,
-        tags=0.0 - 0.25 * sum(len(tag.findall(text)) != 1 for tag in tags),
+        format=0.0 if _PAPER_FORMAT.fullmatch(text) else -1.0,
+        tags=_tags(_PAPER_TAGS, text),
     )
 
 
@@ -71,3 +72,29 @@ def _exclusion(text: str, n: int, truth: int) -> float:
     if reading.answer is None or reading.rule != "strict":
         return -0.5
     return 0.0 if reading.answer == truth else 1.0
+
+
+def _released(text: str, n: int, truth: int) -> ExclusionReward:
+    # There the prompt opens the reasoning; a text that opens it itself says the same.
+    whole = _RELEASED_PROMPT + re.sub(r"\A\s*<think>", "", text)
+    found = _last_answer(whole).split("\n", 1)[0]
+    exclusion = -0.5 if found not in {f"passage {i}" for i in range(n)} else 1.0
+    if found == f"passage {truth}":
+        exclusion = 0.0
+    return ExclusionReward(exclusion=exclusion, format=-1.0, tags=_tags(_RELEASED_TAGS, whole))
+
+
+def _last_answer(whole: str) -> str:
+    """The last match of ``<answer>(.*?)</answer>``, stripped, in linear time."""
+    found, start = "", 0
+    while (opened := whole.find("<answer>", start)) >= 0:
+        opened += len("<answer>")
+        closed = whole.find("</answer>", opened)
+        if closed < 0:
+            break
+        found, start = whole[opened:closed].strip(), closed + len("</answer>")
+    return found
+
+
+def _tags(tags: Sequence[re.Pattern[str]], text: str) -> float:
+    return 0.0 - 0.25 * sum(len(tag.findall(text)) != 1 for tag in tags)

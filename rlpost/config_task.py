@@ -87,8 +87,8 @@ class IRankerTask(ChoosingTask):
     """The policy reasons, then names the passage to eliminate (IRanker, arXiv 2506.21638); a prompt
     shows two to all of the candidates."""
     variant: Literal["paper", "released"] = "paper"
-    """Format terms of the reward: the tags, each once and in order; or the released code's, which
-    wants newlines too."""
+    """Format terms of the reward: the tags, each once and in order; or what the released trainer
+    gave, which counts the tags of its prompt as well and wants white space inside each."""
 
 
 class PgRankTask(Section):

@@ -1,4 +1,4 @@
-"""IRanker's reward: the official values, and where ours is more lenient about white space."""
+"""IRanker's reward: what upstream's trainer gave, and the paper's terms without its quirks."""
 
 import pytest
 
@@ -28,18 +28,56 @@ def test_released_rewards(name: str) -> None:
     [case] = [
         case
         for case in entry["cases"]
-        if case["case"] == name and case["scope"] == "response_only_with_think_open"
+        if case["case"] == name and case["scope"] == "prompt_plus_response_as_trainer_does"
     ]
     found = exclusion_reward(TEXTS[name], len(NAMES), truth, variant="released")
     assert found.total == case["total"]
     assert (found.format, found.tags) == (case["format"], case["tags"])
 
 
-@pytest.mark.parametrize("name", ["good_exclude", "excludes_gt", "not_candidate"])
-def test_the_variants_agree_on_the_released_layout(name: str) -> None:
-    both: list[Variant] = ["paper", "released"]
-    first, second = (exclusion_reward(TEXTS[name], 3, 1, variant=variant) for variant in both)
-    assert first == second
+@pytest.mark.parametrize("name", ["good_exclude", "excludes_gt", "not_candidate", "no_answer"])
+def test_the_papers_terms_are_the_released_ones_of_the_response_alone(name: str) -> None:
+    entry = golden("iranker_exclusion_reward")
+    [total] = [
+        case["total"]
+        for case in entry["cases"]
+        if case["case"] == name and case["scope"] == "response_only_with_think_open"
+    ]
+    assert exclusion_reward(TEXTS[name], len(NAMES), 1).total == total
+
+
+@pytest.mark.parametrize(
+    ("variant", "good", "gap"), [("paper", 1.0, 3.75), ("released", -0.5, 1.75)]
+)
+def test_what_an_answer_is_worth(variant: Variant, good: float, gap: float) -> None:
+    answer, none = (
+        exclusion_reward(text, 3, 1, variant=variant).total
+        for text in (answered("passage 0"), "<think>\nreason")
+    )
+    assert (answer, answer - none) == (good, gap)
+
+
+@pytest.mark.parametrize(
+    ("text", "exclusion", "tags"),
+    [
+        ("\nreason\n</think>\n<answer>\npassage 0\n</answer>", 1.0, -0.5),  # prompt opened it
+        ("reason\n</think>\n<answer>\npassage 0\n</answer>", 1.0, -0.25),
+        (answered("passage 1"), 0.0, -0.5),
+        (answered("Passage 0"), -0.5, -0.5),  # case matters there
+        (answered("passage 0\nas it is off topic"), 1.0, -0.5),  # the first line counts
+        (f"{answered('passage 0')}{answered('passage 1')}", 0.0, -1.0),  # the last block counts
+        ("<think>\n<answer>passage 0</answer>", 1.0, -0.75),  # reasoning need not end
+        ("", -0.5, -0.5),
+    ],
+)
+def test_the_released_terms(text: str, exclusion: float, tags: float) -> None:
+    found = exclusion_reward(text, 3, 1, variant="released")
+    assert found == (exclusion, -1.0, tags)
+
+
+def test_the_released_reward_takes_linear_time() -> None:
+    for text in ("<answer>" * 100_000, "<answer>" + " " * 500_000, "<answer></answer>" * 50_000):
+        exclusion_reward(text, 3, 1, variant="released")
 
 
 def test_white_space_between_the_blocks_is_free() -> None:
