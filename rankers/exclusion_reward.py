@@ -25,7 +25,7 @@ _RELEASED_TAGS = tuple(
         r"\s</answer>",
     )
 )
-_PAPER_FORMAT = re.compile(r"\s*<think>.*?</think>\s*<answer>.*?</answer>\s*", re.DOTALL)
+_PAPER_TURN = re.compile(r"</think>\s*+<answer>")
 _PAPER_TAGS = tuple(re.compile(tag) for tag in ("<think>", "</think>", "<answer>", "</answer>"))
 
 
@@ -60,7 +60,7 @@ def exclusion_reward(
         return _released(text, n, truth)
     return ExclusionReward(
         exclusion=_exclusion(text, n, truth),
-        format=0.0 if _PAPER_FORMAT.fullmatch(text) else -1.0,
+        format=0.0 if _is_paper(text) else -1.0,
         tags=_tags(_PAPER_TAGS, text),
     )
 
@@ -72,6 +72,15 @@ def _exclusion(text: str, n: int, truth: int) -> float:
     if reading.answer is None or reading.rule != "strict":
         return -0.5
     return 0.0 if reading.answer == truth else 1.0
+
+
+def _is_paper(text: str) -> bool:
+    """Whether all of it is ``<think>.*?</think>\\s*<answer>.*?</answer>``; in linear time."""
+    text = text.strip()
+    if not (text.startswith("<think>") and text.endswith("</answer>")):
+        return False
+    end = len(text) - len("</answer>")
+    return _PAPER_TURN.search(text, len("<think>"), end) is not None
 
 
 def _released(text: str, n: int, truth: int) -> ExclusionReward:

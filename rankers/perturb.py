@@ -16,6 +16,7 @@ MIN_LETTERS = 4
 """Shorter words are left alone: a typo there makes another word."""
 
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_WORD = re.compile(r"\w")
 _STOP_WORDS = re.compile(
     r"(an?|and|are|as|at|be|by|do|does|for|from|how|in|is|it|of|on|or|that|the|this|to|was|what"
     r"|when|where|which|who|why|will|with)[.,?!]?",
@@ -50,7 +51,13 @@ def upper_case(query: str, rng: random.Random) -> str:
 
 def without_punctuation(query: str, rng: random.Random) -> str:
     """Punctuation at the ends of words is gone; hyphens and apostrophes inside them stay."""
-    return " ".join(re.sub(r"^\W+|\W+$", "", word) for word in query.split()).strip()
+    return " ".join(map(_inner, query.split())).strip()
+
+
+def _inner(word: str) -> str:
+    """``word`` from its first to its last letter or digit."""
+    first, last = _WORD.search(word), _WORD.search(word[::-1])
+    return word[first.start() : len(word) - last.start()] if first and last else ""
 
 
 def without_stop_words(query: str, rng: random.Random) -> str:

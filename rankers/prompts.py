@@ -1,8 +1,11 @@
 """The texts shown to a listwise ranker, and what keeps passages from forging their structure."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
+
+from rankers.structure import neutralise as neutralise
+from rankers.structure import neutralise_fields as neutralise_fields
+from rankers.structure import one_line as one_line
 
 Message = dict[str, str]
 """One chat turn: ``{"role": ..., "content": ...}``, the shape chat templates take."""
@@ -10,61 +13,6 @@ Message = dict[str, str]
 Template = Literal["compact", "rank_zephyr", "rankgpt"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-_OPEN, _CLOSE = r"[\[\uff3b\ufe47\u3010]", r"[\]\uff3d\ufe48\u3011]"
-_BLANK = r"[\s\u200b-\u200d\u2060\ufeff\u00ad]*"
-# Digits and letters as well as what compatibility normalisation makes of other characters.
-_DIGIT = r"[\d\u00b2\u00b3\u00b9\u2070-\u2089\u2460-\u2473\u2776-\u277e]"
-_LETTER = r"[A-Za-z\uff21-\uff3a\uff41-\uff5a\u24b6-\u24e9]"
-_IDENTIFIER = re.compile(rf"{_OPEN}({_BLANK}(?:{_DIGIT}+|{_LETTER}){_BLANK}){_CLOSE}")
-_BRACKETED = "INST|TOOL_CALLS|AVAILABLE_TOOLS|SYSTEM_PROMPT|gMASK|CLS|SEP|PAD|UNK|MASK|BOS|EOS"
-_INSTRUCTION = re.compile(rf"{_OPEN}({_BLANK}/?{_BLANK}(?:{_BRACKETED}){_BLANK}){_CLOSE}", re.I)
-_TAG_NAMES = (
-    r"think|thinking|answer|reasoning|tool_call|tool_response|s|bos|eos|pad|unk|mask|cls|sep"
-    r"|extra_id_\d+|unused\d+|query|document|instruct"
-)
-_TURN_NAMES = "start_of_turn|end_of_turn|start_of_text|end_of_text|start_header_id|end_header_id"
-_TAG = re.compile(
-    rf"<({_BLANK}/?{_BLANK}(?:{_TAG_NAMES}|{_TURN_NAMES}|\|?eot_id\|?){_BLANK})>", re.I
-)
-_LOOK_ALIKES = str.maketrans("\uff1c\ufe64\uff1e\ufe65", "(())")
-_FIELD_NAMES = (
-    r"(?:passage|document)(?:\s+[^\s\w:]?\w{1,9}[^\s\w:]?|\d+)?"
-    r"|documents|query|relevant|instruct|answer|ranking"
-)
-_FIELD = re.compile(rf"\b((?:{_FIELD_NAMES}){_BLANK})[:\uff1a\ufe55\ufe13]", re.I)
-_SYSTEM = re.compile(r"<<(\s*/?\s*SYS\s*)>>", re.I)
-
-
-def one_line(text: str) -> str:
-    """Every run of Unicode white space becomes one space: a passage cannot start a new line."""
-    return " ".join(text.split())
-
-
-def neutralise(text: str) -> str:
-    """Rewrite ``text`` on one line, without anything that reads as structure of a prompt.
-
-    ``[3]`` becomes ``(3)``; think, answer and turn tags lose their angle brackets; the delimiters
-    of control tokens (``<|...|>``) are broken by a space; so is what compatibility normalisation
-    would turn into one of these. Characters are replaced one by one or parted, never removed: a
-    removal could join its neighbours into a new token. Idempotent.
-    """
-    text = one_line(text).translate(_LOOK_ALIKES)
-    for bar in "|\uff5c":  # the second is DeepSeek's
-        text = text.replace(f"<{bar}", f"< {bar}").replace(f"{bar}>", f"{bar} >")
-    text = _SYSTEM.sub(r"((\1))", text)
-    for pattern in (_TAG, _IDENTIFIER, _INSTRUCTION):
-        text = pattern.sub(r"(\1)", text)
-    return text
-
-
-def neutralise_fields(text: str) -> str:
-    """``neutralise``, for templates that name their parts within a line.
-
-    ``Query:``, ``Document:``, ``Passage B:``, ``passage 3:`` and their like get a semicolon.
-    Idempotent.
-    """
-    return _FIELD.sub(r"\1;", neutralise(text))
 
 
 class Tokenizer(Protocol):

@@ -11,7 +11,7 @@ from rankers.errors import DataError
 from rankers.textfiles import json_row, numbered_lines
 from rankers.types import Document, Query
 
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")
 _TEXT_TAGS = ("TITLE", "HEADLINE", "HEAD", "TEXT", "BODY")
 _TITLE_TAGS = ("TITLE", "HEADLINE", "HEAD")
 
@@ -159,8 +159,13 @@ def _blocks(path: Path, tag: str) -> Iterator[_Block]:
 
 
 def _inside(text: str, tag: str) -> str:
-    found = re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", text, re.DOTALL | re.IGNORECASE)
-    return _squeezed(" ".join(html.unescape(_TAG.sub(" ", part)) for part in found))
+    opening = re.compile(rf"<{tag}\b[^<>]*>", re.IGNORECASE)
+    closing = re.compile(rf"</{tag}>", re.IGNORECASE)
+    parts, place = list[str](), 0
+    while (start := opening.search(text, place)) and (end := closing.search(text, start.end())):
+        parts.append(text[start.end() : end.start()])
+        place = end.end()
+    return _squeezed(" ".join(html.unescape(_TAG.sub(" ", part)) for part in parts))
 
 
 def _new_id(text: str, where: str, seen: set[str]) -> None:

@@ -13,7 +13,7 @@ from rlpost.errors import UserError
 from rlpost.tasks.title_list import Title
 
 YEAR = re.compile(r"\((\d{4})\)\s*$")
-ALTERNATIVE = re.compile(r"\s*\([^)]*\)")
+ALTERNATIVE = re.compile(r"(?<!\s)\s*+\([^)]*+\)")
 ARTICLE = re.compile(r"(.+), (The|A|An|La|Le|Les|L'|El|Il|Das|Der|Die)$")
 
 
@@ -79,7 +79,8 @@ def plain_title(text: str) -> Title | None:
     year = YEAR.search(text)
     if year is None:
         return None
-    name = ALTERNATIVE.sub("", text[: year.start()]).strip()
+    head, closing, tail = text[: year.start()].rpartition(")")
+    name = (ALTERNATIVE.sub("", head + closing) + tail).strip()
     article = ARTICLE.match(name)
     if article is not None:
         name = f"{article[2]} {article[1]}"

@@ -19,7 +19,7 @@ from rlpost.types import Segment
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-LINE = re.compile(r"(.+?)\s*\(\s*(\d{4})\s*\)")
+YEAR = re.compile(r"\(\s*+(\d{4})\s*+\)")
 UNFINISHED = "\ufffd"
 """What decoding shows for bytes that are no character, or not yet."""
 MARKS = " \t*_\"'`"
@@ -57,8 +57,10 @@ class TitleList:
 
 def read_title(line: str) -> Title | None:
     """The title on a line "Title (Year)", perhaps numbered, quoted or followed by other text."""
-    found = LINE.match(line, DECORATION.match(line).end())  # type: ignore[union-attr]
-    return Title(found[1].rstrip(MARKS), int(found[2])) if found else None
+    start = DECORATION.match(line).end()  # type: ignore[union-attr]
+    year = YEAR.search(line, start + 1)
+    name = line[start : year.start()].rstrip().rstrip(MARKS) if year else ""
+    return Title(name, int(year[1])) if year else None
 
 
 def pieces(token_ids: Sequence[int], tokenizer: Tokenizer) -> list[str]:

@@ -1,6 +1,7 @@
 """Prompt texts, and that no passage can forge their structure."""
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
@@ -152,3 +153,43 @@ def test_cut_keeps_the_longest_prefix_that_fits(text: str, max_tokens: int, expe
 def test_cut_to_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="max_tokens must be >= 1, got 0"):
         cut("abc", Characters(), 0)
+
+
+CONTROL = """
+<|im_start|> <|eot_id|> [INST] [/INST] <<SYS>> </s> [|user|] [|assistant|] [|endofturn|]
+[THINK] [/THINK] [TOOL_RESULTS] [/TOOL_CONTENT] [IMG] [IMG_BREAK] [PREFIX] [ARGS] [CALL_ID]
+[AUDIO] [BEGIN_AUDIO] [SYSTEM_PROMPT] [@BOS@] <start_of_image> <image_soft_token> <2mass>
+<unused7> [unused9] <\uff5cUser\uff5c> <\uff5chy_Assistant\uff5c> [UNUSED_TOKEN_145]
+<reserved_106> <B_SYS> <fim_prefix> <file_sep> <jupyter_start> <|start_of_role|> <EOS_TOKEN>
+<|START_OF_TURN_TOKEN|> [gMASK] [sMASK] <sop> <eop> <extra_id_0> ]<]end_of_sentence[>[
+]~b]ai [e~[ <end_of_sentence> <|bom|> <seed:bos> <seed:think> <tool_response> <code> <bot>
+<human> <user> <system> <mask:1> <_user> <_bot> <SPECIAL_12> <TOOLCALL> >>QUESTION<<
+|ENDOFTEXT| [EOT] [start_header_id] <\u7528\u6237> <role> <longcat_think> <IMG_CONTEXT>
+<|channel|> <turn|> <|turn> [USER] [BOT] <repo_name> <message_sep> <start_working_out>
+"""
+WIDE = str.maketrans({chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)})
+
+
+@pytest.mark.parametrize("token", CONTROL.split())
+def test_a_control_token_of_any_known_family_is_broken_however_it_is_written(token: str) -> None:
+    inside = token[0] + "\u200b" + token[1:-1] + "\u2060" + token[-1]
+    halfway = token[: len(token) // 2] + "\u00ad" + token[len(token) // 2 :]
+    for written in (token, token.translate(WIDE), inside, halfway):
+        once = neutralise(f"x{written}y")
+        seen = re.sub("[\u200b\u2060\u00ad]", "", unicodedata.normalize("NFKC", once))
+        assert unicodedata.normalize("NFKC", token) not in seen, once
+        assert neutralise(once) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vector<int> f(const std::vector<size_t>& x)",
+        "ls [options] [files] [-v|--verbose] <filename> <module>",
+        'a <b>bold</b> <a href="x">link</a> move',
+        "if a < b | c > d: x = y[0:3] or [args]",
+        "1 << 3 >> 2, [see below], [1, 2], <!-- note -->",
+    ],
+)
+def test_code_and_markup_stay_as_they_are(text: str) -> None:
+    assert neutralise(text) == text
