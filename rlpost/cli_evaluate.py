@@ -75,13 +75,14 @@ def evaluate(
         return _suite(suite, workers)
     if dataset is None or not run:
         raise UserError("give --dataset and --run, a suite file, or --reproduce RESULT.json")
+    from rankers.measure_names import split_names
     from rlpost.comparison.board import Request
 
     request = Request(
         dataset=str(Path(dataset).absolute()) if Path(dataset).is_dir() else dataset,
         runs=[str(Path(one).absolute()) for one in run],
         split=split,
-        measures=measures.split(),
+        measures=split_names(measures),
         baseline=baseline,
         correction=correction,
         resamples=resamples,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from rankers.measure_names import computable
 from rankers.stages import parts_of
 from rlpost.config_algorithm import AlgorithmConfig
 from rlpost.config_rules import RULES
@@ -143,6 +144,14 @@ class EvaluationConfig(Section):
     """Names of ir_measures; the first is the one that is compared and plotted."""
     bootstrap_samples: int = Field(default=10_000, ge=100)
     """Resamples of the paired 95% interval."""
+
+    @field_validator("measures")
+    @classmethod
+    def _can_be_computed(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
+        if not measures:
+            raise ValueError("evaluation.measures is empty: give at least one, such as nDCG@10")
+        computable(measures)
+        return measures
 
 
 class CheckpointConfig(Section):

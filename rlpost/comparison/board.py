@@ -13,6 +13,7 @@ from rankers.datasets import (
     load_collection,
     without_excluded,
 )
+from rankers.measure_names import computable
 from rankers.measures import Evaluation, evaluate
 from rankers.significance import Comparison, Correction, compare, corrected
 from rankers.trec import read_run
@@ -120,6 +121,7 @@ def scoreboard(request: Request) -> Scoreboard:
     baseline = names[0] if request.baseline is None else run_name(Path(request.baseline))
     if baseline not in names:
         raise UserError(f"baseline {request.baseline!r} is none of the runs {', '.join(names)}")
+    computable(request.measures)
     collection = load_collection(
         request.dataset,
         request.split,

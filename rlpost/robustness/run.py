@@ -9,6 +9,7 @@ from rich.console import Console
 
 from rankers.build import RerankerSpec, build
 from rankers.datasets import load_collection
+from rankers.measure_names import computable
 from rankers.reranker import Problem
 from rankers.schedules import lockstep
 from rankers.types import Qrels
@@ -41,6 +42,7 @@ class Job:
 def start(job: Job, *, json_to: str | None, html: Path | None) -> None:
     """Measure, show, write. Raises UserError or DataError on bad input."""
     console = Console(stderr=True, highlight=False)
+    computable([job.measure])
     problems, qrels = _problems(job, job.dataset, job.split, job.run)
     others = {name: _problems(job, name, "test", Path(path)) for name, path in job.also}
     reranker = build(job.spec).reranker

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from rankers.measure_names import computable
 from rlpost.config_section import Section
 from rlpost.config_source import explain, read_yaml
 from rlpost.errors import UserError
@@ -48,6 +49,12 @@ class SuiteConfig(Section):
     """Name -> system."""
     measures: list[str] = Field(default=["nDCG@10", "RR@10"], min_length=1)
     """Measures of ir_measures; the first one ranks the systems."""
+
+    @field_validator("measures")
+    @classmethod
+    def _can_be_computed(cls, measures: list[str]) -> list[str]:
+        computable(measures)
+        return measures
 
     @model_validator(mode="after")
     def _names_are_folders(self) -> SuiteConfig:

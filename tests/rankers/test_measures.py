@@ -142,6 +142,7 @@ TREC_EVAL = {  # its name, ours
     "success_5": "Success@5",
     "Rprec": "Rprec",
     "bpref": "Bpref",
+    "infAP": "infAP",
 }
 
 
@@ -201,9 +202,56 @@ def test_queries_that_were_not_judged_do_not_count() -> None:
     assert evaluate(run, {"q": {"a": 1}, "missing": {"a": 1}}).mean["nDCG@10"] == 0.5
 
 
+NEGATIVE = {
+    "q1": ({"a": 2.0, "b": 1.0}, {"a": 0, "b": 2}),
+    "q2": ({"a": 2.0, "b": 1.0}, {"a": -2}),
+    "q3": ({"a": 2.0, "b": 1.0}, {"b": -1, "c": -(10**12)}),
+    "q4": ({"a": 2.0, "b": 1.0}, {"a": -1, "b": 1, "c": 0}),
+    "q5": ({"a": 2.0}, {}),
+}
+"""Query -> scores and grades."""
+
+
+def test_negative_grades_are_not_relevant_and_harm_no_other_query() -> None:
+    """Reading outside its tables, trec_eval ends the process: so each order is tried."""
+    names = ["nDCG@10", "nDCG", "AP", "P@1", "R@10", "Rprec", "RR", "Bpref", "infAP", "Success@1"]
+    names += ["RR@10", "SetP", "Compat", "IPrec@0.1", "AP(judged_only=True)"]
+    for order in (list(NEGATIVE), list(NEGATIVE)[::-1]):
+        run = {q: [ScoredDoc(*doc) for doc in NEGATIVE[q][0].items()] for q in order}
+        found = evaluate(run, {q: NEGATIVE[q][1] for q in order}, names)
+        for name in names:
+            values = found.per_query[name]
+            assert values["q2"] == values["q3"] == values["q5"] == 0, name
+        assert found.per_query["nDCG@10"]["q4"] == pytest.approx(1 / math.log2(3))
+        assert found.per_query["AP"]["q1"] == found.per_query["AP"]["q4"] == 0.5
+        # In the pool but not judged: bpref and infAP alone tell that from not relevant.
+        assert found.per_query["Bpref"] == pytest.approx(dict.fromkeys(order, 0) | {"q4": 1})
+        assert found.per_query["infAP"]["q4"] == pytest.approx(0.75, abs=1e-4)
+
+
+def test_grades_of_any_size_are_measured_or_refused() -> None:
+    run = {"q": [ScoredDoc("a", 2.0), ScoredDoc("b", 1.0)]}
+    assert evaluate(run, {"q": {"b": 99_999}}, ["nDCG@10"]).mean["nDCG@10"] == pytest.approx(
+        1 / math.log2(3)
+    )
+    with pytest.raises(DataError, match=r"query 'q': the grade of 'b' is 2147483648, .* 100000"):
+        evaluate(run, {"q": {"a": 0, "b": 2**31}})
+
+
 def test_what_cannot_be_evaluated_is_refused() -> None:
     run = {"q": [ScoredDoc("a", 1.0)]}
     with pytest.raises(DataError, match="unknown measure 'nDGC@10'"):
         evaluate(run, {"q": {"a": 1}}, ["nDGC@10"])
     with pytest.raises(DataError, match="share no query"):
         evaluate(run, {"p": {"a": 1}})
+    with pytest.raises(DataError, match="lists a document twice"):
+        evaluate({"q": [ScoredDoc("a", 1.0), ScoredDoc("a", 0.5)]}, {"q": {"a": 1}})
+    for score in (math.nan, math.inf, 1e39):
+        with pytest.raises(DataError, match="finite"):
+            evaluate({"q": [ScoredDoc("a", score)]}, {"q": {"a": 1}})
+
+
+def test_lists_without_a_judged_document_count_0() -> None:
+    run = {"q": [ScoredDoc("x", 1.0)], "empty": []}
+    found = evaluate(run, {"q": {"a": 1}, "empty": {"a": 1}}, ["nDCG@10", "Judged@10", "RR@10"])
+    assert set(found.mean.values()) == {0}

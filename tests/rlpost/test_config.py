@@ -36,6 +36,8 @@ def test_every_mistake_is_listed_with_key_value_and_nearest_key(tmp_path: Path) 
     [
         ({"learner": {"tokens_per_batch": 512}}, "learner.tokens_per_batch is 512"),
         ({"model": {"max_length": 100}}, "task.candidates * task.passage_tokens"),
+        ({"evaluation": {"measures": ["AP", "nDCG@0"]}}, "measure 'nDCG@0': cutoff must be from 1"),
+        ({"evaluation": {"measures": []}}, "evaluation.measures is empty"),
         ({"rollout": {"max_new_tokens": 2000}}, "leaves no room for a prompt"),
         (
             {"rollout": {"sync": "merged"}, "model": {"dtype": "bfloat16"}},

@@ -155,6 +155,7 @@ def test_a_result_is_reproduced_until_something_changes(
         (["--run", "twice.trec"], "twice.trec:2: 'hash' is listed twice for query 'q-hash'"),
         (["--run", "spaces.trec"], "spaces.trec:1: expected 'query Q0 doc rank score tag'"),
         (["--run", "first.trec", "--measures", "nDCG@10", "best"], "unknown measure 'best'"),
+        (["--run", "first.trec", "--measures", "R", "nDCG@0"], "measure 'nDCG@0': cutoff must be"),
         ([], "give --dataset and --run, a suite file, or --reproduce RESULT.json"),
     ],
 )

@@ -155,3 +155,5 @@ def test_the_command_line(
     assert "Attacks" in capsys.readouterr().out
     assert rlpost(monkeypatch, "robustness", *words, "--also", "nothing") == 2
     assert "--also 'nothing' must be DATASET=RUN" in capsys.readouterr().err
+    assert rlpost(monkeypatch, "robustness", *words, "--measure", "R") == 2
+    assert "measure 'R' needs a cutoff" in capsys.readouterr().err

@@ -66,6 +66,15 @@ def results() -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     return found
 
 
+def test_measures_that_cannot_be_computed_are_refused_before_any_cell(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite.write_text(suite.read_text().replace("R@5", "R"))
+    assert rlpost(monkeypatch, "evaluate", suite) == 2
+    assert "measure 'R' needs a cutoff, such as R@10" in capsys.readouterr().err
+    assert not Path("results").exists()
+
+
 def test_a_suite_fills_its_table_and_links_every_cell(
     suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
