@@ -4,10 +4,11 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from rankers.modes import fresh_folder, open_alike
 
 
 def default_cache_dir() -> Path:
@@ -43,10 +44,10 @@ def published(target: Path) -> Iterator[Path]:
     Readers see all of it or nothing. Where another process published first, its copy stays.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    partial = fresh_folder(target)
     try:
         yield partial
-        partial.chmod(0o755)  # mkdtemp makes it private
+        open_alike(partial)
         try:
             partial.rename(target)
         except OSError:

@@ -13,7 +13,13 @@ class DataError(RankerError, ValueError):
 
 
 class EngineError(RankerError, RuntimeError):
-    """A first-stage engine cannot run on this machine; the message names the remedy."""
+    """An engine failed, or cannot run on this machine."""
+
+
+class NoEngineError(EngineError, DataError):
+    """The engine that was chosen is not installed, or not for this model; the message names the
+    remedy.
+    """
 
 
 class BackendError(RankerError, RuntimeError):

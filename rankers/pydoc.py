@@ -12,7 +12,6 @@ import json
 import re
 import sys
 import sysconfig
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from rankers.cache import default_cache_dir
+from rankers.modes import fresh_name
 
 Split = Literal["train", "dev", "test"]
 
@@ -186,11 +186,13 @@ def _cache_key() -> str:
 
 def _write(path: Path, entries: list[Entry]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8"
-    ) as file:
-        file.writelines(json.dumps(asdict(entry)) + "\n" for entry in entries)
-    Path(file.name).replace(path)
+    partial = fresh_name(path)
+    try:
+        with partial.open("x", encoding="utf-8") as file:
+            file.writelines(json.dumps(asdict(entry)) + "\n" for entry in entries)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _squeeze(text: str) -> str:

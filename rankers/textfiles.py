@@ -3,13 +3,13 @@
 import gzip
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rankers.errors import DataError
+from rankers.modes import fresh_name
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -55,14 +55,12 @@ def first_existing(folder: Path, *names: str) -> Path:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write all lines or nothing: a temporary file in the same folder, then a rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    partial = Path(name)
+    partial = fresh_name(path)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="\n") as file:
+        with partial.open("x", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
-        partial.chmod(0o644)  # mkstemp makes it private
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -126,13 +126,13 @@ def make_model_command(
 def main() -> None:
     """Entry point: turns what went wrong into one message on stderr and an exit code.
 
-    2: bad input. 1: the run failed. 130: interrupted (resumable).
+    2: bad input. 1: the run, or an engine, failed. 130: interrupted (resumable).
     """
-    from rankers.errors import DataError, EngineError, RankerError
+    from rankers.errors import DataError, RankerError
 
     try:
         app()
-    except (UserError, DataError, EngineError) as error:
+    except (UserError, DataError) as error:
         _stop(str(error), code=2)
     except (RlpostError, RankerError) as error:
         _stop(f"{type(error).__name__}: {error}", code=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import UnionType
@@ -11,8 +12,13 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from rankers.secrets import HIDDEN, hide_passwords, is_secret_name, shown
 from rlpost.errors import UserError
 from rlpost.yaml_text import YamlKeyError, parse_yaml
+
+_QUOTED = re.compile(r"(['\"])(.*?)\1")
+_READERS_OWN = re.compile(r"<.*>|\\?.")
+"""What the YAML reader quotes of its own: '<block end>', ','. The rest is text of the file."""
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -30,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except YamlKeyError as error:
         raise UserError(f"config file {str(path)!r}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = _yaml_reason(error)
         raise UserError(f"config file {str(path)!r} is not valid YAML: {reason}") from None
     if values is None:
         return {}
@@ -41,6 +47,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
+def _yaml_reason(error: Exception) -> str:
+    """Problem and place, without the text there, which may be a key that lacks its quotes."""
+    mark = getattr(error, "problem_mark", None)
+    if not isinstance(error, yaml.MarkedYAMLError) or mark is None:
+        return " ".join(str(error).split())
+    said = "; ".join(filter(None, (error.context, error.problem)))
+    named = _QUOTED.sub(lambda m: m[0] if _READERS_OWN.fullmatch(m[2]) else "there", said)
+    return f"{named} (line {mark.line + 1}, column {mark.column + 1})"
+
+
 def merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """``values`` with every ``a.b=value`` applied (the value is read as YAML). The input is left
     as it is."""
@@ -48,19 +64,23 @@ def merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
     for override in overrides:
         key, equals, text = override.partition("=")
         if not equals or not key:
-            raise UserError(f"override {override!r} is not of the form key.sub=value")
+            told = HIDDEN if equals or is_secret_name(override) else hide_passwords(override)
+            raise UserError(f"override {told!r} is not of the form key.sub=value")
         *parents, leaf = key.split(".")
         section = merged
+        told = f"{key}={HIDDEN}" if is_secret_name(key) else hide_passwords(override)
         for parent in parents:
             section = section.setdefault(parent, {})
             if not isinstance(section, dict):
-                raise UserError(f"override {override!r}: {parent!r} is a value, not a section")
+                raise UserError(f"override {told!r}: {parent!r} is a value, not a section")
         try:
             section[leaf] = parse_yaml(text)
         except YamlKeyError as error:
-            raise UserError(f"override {override!r}: {error}") from None
+            raise UserError(f"override {told!r}: {error}") from None
         except (yaml.YAMLError, ValueError):
-            raise UserError(f"override {override!r}: {text!r} is not a YAML value") from None
+            raise UserError(
+                f"override {told!r}: what follows the '=' is not a YAML value"
+            ) from None
     return merged
 
 
@@ -79,10 +99,11 @@ def _line(detail: dict[str, Any], model: type[BaseModel]) -> str:
     # pydantic names the chosen arm of a union on the way: that is a value, not a key.
     location = [*(part for part in parents if part in names), leaf]
     key = ".".join(location)
+    value = shown(detail["input"], ".".join(str(part) for part in detail["loc"]))
     if detail["type"] == "extra_forbidden" and key in known:
         section, kind = ".".join(location[:-1]), parents[-1]
         return (
-            f"{key}: kind {kind!r} has no such key (value {detail['input']!r}); drop it or replace "
+            f"{key}: kind {kind!r} has no such key (value {value}); drop it or replace "
             f"the section as a whole with '{section}={{kind: {kind}}}'"
         )
     if detail["type"] == "extra_forbidden":
@@ -90,10 +111,11 @@ def _line(detail: dict[str, Any], model: type[BaseModel]) -> str:
             location[-1], known
         )
         hint = f"did you mean {near[0]!r}?" if near else "no key is near; --keys lists them"
-        return f"{key}: unknown key (value {detail['input']!r}); {hint}"
+        value = HIDDEN if near and is_secret_name(near[0]) else value
+        return f"{key}: unknown key (value {value}); {hint}"
     if detail["type"] == "value_error":
-        return str(detail["ctx"]["error"])
-    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]} (got {detail['input']!r})"
+        return hide_passwords(str(detail["ctx"]["error"]))
+    return f"{key}: {detail['msg'][0].lower()}{detail['msg'][1:]} (got {value})"
 
 
 def _same_leaf(leaf: str, known: dict[str, str]) -> list[str]:

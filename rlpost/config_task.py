@@ -5,10 +5,12 @@ Each task is a section named by ``kind``; its preparation stands in ``rlpost.pre
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from rankers.secrets import plain_url
 from rlpost.config_section import Section
 
 
@@ -17,7 +19,7 @@ class RerankerReward(Section):
 
     kind: Literal["reranker"] = "reranker"
     """A reranker judges what the policy writes."""
-    url: str | None = None
+    url: Annotated[str, AfterValidator(partial(plain_url, variable="RLPOST_API_KEY"))] | None = None
     """Where `rlpost serve`, or another service with /v1/rerank, runs it; key: RLPOST_API_KEY."""
     method: str | None = None
     """Of `rlpost rerank`, to run it in each rollout worker instead."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rankers.modes import open_alike
 from rlpost.errors import UserError
 
 
@@ -44,7 +45,11 @@ def sync_tree(folder: Path) -> None:
 
 
 def rename_folder(source: Path, target: Path) -> None:
-    """Move a complete folder to a new name; after the return it survives a power cut."""
+    """Move a complete folder to a new name; after the return it survives a power cut.
+
+    Its files are as readable as itself: safetensors writes private ones.
+    """
+    open_alike(source)
     sync_tree(source)
     source.rename(target)
     _sync(target.parent)

@@ -5,10 +5,10 @@ or not at all.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankers.modes import fresh_folder, open_alike
 from rlpost.adapters import verify, write_manifest
 from rlpost.durable import disk_trouble, rename_folder
 from rlpost.errors import CheckpointError
@@ -31,7 +31,7 @@ def publish_adapter(model: PeftModel, root: Path, *, version: int) -> PolicyRef:
     policy = PolicyRef(version=version, path=root / f"{PREFIX}{version}")
     with disk_trouble(root):
         root.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{policy.path.name}-", dir=root))
+        staging = fresh_folder(policy.path)
         try:
             write_adapter(model, staging)
             manifest = write_manifest(
@@ -62,3 +62,4 @@ def write_adapter(model: PeftModel, folder: Path) -> None:
     """The adapter in PEFT's format, into ``folder`` itself."""
     # Embeddings are never trained here; "auto" would ask the hub whether they were resized.
     model.save_pretrained(str(folder), save_embedding_layers=False)
+    open_alike(folder)

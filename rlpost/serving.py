@@ -78,8 +78,18 @@ def _source(model: ModelSettings) -> ModelSpec:
 def adapter_in(folder: Path) -> Path:
     """``folder`` if it is a PEFT adapter, else the newest of the run in it.
 
-    Raises UserError where it is neither, or the run has none yet.
+    Raises UserError where it is neither, may not be read, or the run has none yet.
     """
+    try:
+        return _adapter_in(folder)
+    except PermissionError as error:
+        raise UserError(
+            f"{error.filename} may not be read by this user: let it (chmod -R a+rX {folder}), or "
+            "serve as the user who trained"
+        ) from None
+
+
+def _adapter_in(folder: Path) -> Path:
     if (folder / ADAPTER_CONFIG).is_file():
         return folder
     if not (folder / CONFIG).is_file():

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from rankers.secrets import HIDDEN, is_secret_name
+
 _PREFIX = "tag:yaml.org,2002:"
 _REPLACED = {_PREFIX + name for name in ("bool", "int", "float", "timestamp")}
 
@@ -92,4 +94,5 @@ def _mistakes(
     for name, numbers in lines.items():
         if len(numbers) > 1:
             where = " and ".join(str(number) for number in dict.fromkeys(numbers))
-            yield f"key {'.'.join((*path, name))!r} is given twice, on line {where}: keep one"
+            last = HIDDEN if any(map(is_secret_name, path)) else name
+            yield f"key {'.'.join((*path, last))!r} is given twice, on line {where}: keep one"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
-from rankers.errors import BackendError, DataError, EngineError
+from rankers.errors import BackendError, DataError, NoEngineError
 from rankers.ports import Completion, LabelScores
 from rankers.prompts import Message
+from rankers.secrets import key_of, plain_url, without_key
 
+KEY = "OPENAI_API_KEY"
 MOST_LISTED = 20
 """Alternatives of a token that the protocol lists at most."""
 
@@ -43,7 +44,7 @@ class OpenAiBackend:
         attempt. ``vllm_server`` says that the endpoint is one, which can open an answer, score any
         label exactly and pass ``chat_options`` to the chat template.
 
-        Raises EngineError when the client is not installed, DataError for a limit below 1.
+        Raises NoEngineError when the client is not installed, DataError for a limit below 1.
         """
         if concurrency < 1:
             raise DataError(f"concurrency must be at least 1, got {concurrency}")
@@ -60,10 +61,13 @@ class OpenAiBackend:
         try:
             from openai import AsyncOpenAI
         except ModuleNotFoundError as exc:
-            raise EngineError("the OpenAI client is not installed: install rlpost[openai]") from exc
+            raise NoEngineError(
+                "the OpenAI client is not installed: install rlpost[openai]"
+            ) from exc
+        self._key = key_of(KEY, api_key)
         self._client = AsyncOpenAI(
-            base_url=base_url,
-            api_key=api_key or os.environ.get("OPENAI_API_KEY") or "none",
+            base_url=plain_url(base_url, variable=KEY),
+            api_key=self._key,
             timeout=timeout_s,
             max_retries=retries,
         )
@@ -207,14 +211,16 @@ class OpenAiBackend:
             try:
                 return await asked
             except (AuthenticationError, PermissionDeniedError, NotFoundError) as exc:
+                told = without_key(str(exc), self._key)
                 raise DataError(
-                    f"{self._base_url} refuses model {self._model!r} ({exc}): check URL, model "
-                    "and OPENAI_API_KEY"
+                    f"{self._base_url} refuses model {self._model!r} ({told}): check URL, model "
+                    f"and {KEY}"
                 ) from exc
             except BackendError as exc:
                 return exc
             except (OpenAIError, KeyError, ValueError) as exc:
-                return BackendError(f"{self._base_url}: {type(exc).__name__}: {exc}")
+                told = without_key(str(exc), self._key)
+                return BackendError(f"{self._base_url}: {type(exc).__name__}: {told}")
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         with self._starting:

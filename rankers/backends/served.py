@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from rankers.errors import BackendError, DataError, EngineError
+from rankers.errors import BackendError, DataError, NoEngineError
 from rankers.judges import Question, Reply, certain
 from rankers.plans import Order, Plan, by_rank, unseeded
 from rankers.reranker import PlannedReranker
+from rankers.secrets import key_of, plain_url, without_key
 
 KEY = "RLPOST_API_KEY"
 DEGRADED = "the model failed on"
@@ -58,13 +58,15 @@ class ServedJudge:
     def __init__(
         self, url: str, *, model: str | None, timeout_s: float, retries: int, concurrency: int
     ) -> None:
-        """Raises EngineError when the client is not installed, DataError for a limit below 1."""
+        """Raises NoEngineError when the client is not installed, DataError for a limit below 1."""
         if concurrency < 1:
             raise DataError(f"concurrency must be at least 1, got {concurrency}")
         try:
             from openai import OpenAI  # for its requests: pooled, timed, repeated
         except ModuleNotFoundError as exc:
-            raise EngineError("the OpenAI client is not installed: install rlpost[openai]") from exc
+            raise NoEngineError(
+                "the OpenAI client is not installed: install rlpost[openai]"
+            ) from exc
         self._settings = {
             "url": url,
             "model": model,
@@ -75,9 +77,10 @@ class ServedJudge:
         self._url = url
         self._model = model
         self._concurrency = concurrency
+        self._key = key_of(KEY)
         self._client = OpenAI(
-            base_url=url,
-            api_key=os.environ.get(KEY) or "none",
+            base_url=plain_url(url, variable=KEY),
+            api_key=self._key,
             timeout=timeout_s,
             max_retries=retries,
         )
@@ -103,7 +106,8 @@ class ServedJudge:
         try:
             answer = self._client.post("/v1/rerank", body=body, cast_to=object)
         except APIStatusError as exc:
-            told = f"{self._url}: {exc.status_code} {exc.response.text:.300}"
+            said = without_key(exc.response.text, self._key)
+            told = f"{self._url}: {exc.status_code} {said:.300}"
             if exc.status_code < 500 and exc.status_code not in (408, 409, 429):
                 raise DataError(f"{told}: check the URL, the model, {KEY} and the texts") from exc
             return BackendError(told)

@@ -21,7 +21,7 @@ from rankers.backends.vllm_start import (
     scannable_modules,
     servable_rank,
 )
-from rankers.errors import BackendError, DataError, EngineError, backend_boundary
+from rankers.errors import BackendError, DataError, NoEngineError, backend_boundary
 from rankers.ports import Completion, LabelScores, Likelihood
 from rankers.prompts import Message
 
@@ -50,13 +50,15 @@ class VllmBackend:
         """``adapter``: a PEFT folder, applied to every prompt. ``kv_cache_mb`` counts on CPU,
         ``gpu_memory_utilization`` on GPU; the rest is as in ``Renderer``.
 
-        Raises EngineError when vLLM is not installed.
+        Raises NoEngineError when vLLM is not installed, or does not run the model.
         """
         if find_spec("vllm") is None:
-            raise EngineError("vLLM is not installed: install rlpost[cpu] or rlpost[gpu]")
+            raise NoEngineError("vLLM is not installed: install rlpost[cpu] or rlpost[gpu]")
         self._renderer = Renderer(model_path, chat_options=chat_options, max_length=max_length)
         if self._renderer.encoder_decoder:
-            raise EngineError(f"vLLM does not run {model_path}, an encoder-decoder: use HfBackend")
+            raise NoEngineError(
+                f"vLLM does not run {model_path}, an encoder-decoder: use HfBackend"
+            )
         with backend_boundary("importing vLLM"):
             llm_class = import_llm()
             settings = device_settings(

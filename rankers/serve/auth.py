@@ -55,7 +55,7 @@ def accepted_keys(settings: Settings, environment: Mapping[str, str]) -> Keys:
     if VARIABLE in environment:
         keys |= _some(environment[VARIABLE].split(","), VARIABLE)
     if settings.keys_file is not None:
-        keys |= _some(_lines(settings.keys_file), f"keys_file {settings.keys_file}")
+        keys |= _some(_lines(settings.keys_file), "keys_file")
     return Keys(frozenset(keys))
 
 
@@ -69,8 +69,12 @@ def _some(given: list[str], source: str) -> set[str]:
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"keys_file {path} cannot be read ({error}): give a text file") from None
+    except (OSError, ValueError) as error:
+        # Its name is left out: it may be a key that was put in the wrong place.
+        reason = (error.strerror if isinstance(error, OSError) else None) or "not UTF-8"
+        raise DataError(
+            f"keys_file cannot be read ({reason.lower()}): give a text file with a key on each line"
+        ) from None
 
 
 def _digest(key: bytes) -> bytes:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from rankers.secrets import plain_url
 from rankers.section import Section
 
 Name = Annotated[str, Field(pattern=r"^[\w.:/-]+$", max_length=200)]
+
+Url = Annotated[str, AfterValidator(partial(plain_url, variable="OPENAI_API_KEY"))]
 
 
 class ModelSettings(Section):
@@ -41,7 +45,7 @@ class ModelSettings(Section):
     """Tokens of a prompt with its answer, or that an encoder reads."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of weights and arithmetic."""
-    base_url: str | None = None
+    base_url: Url | None = None
     """OpenAI-compatible endpoint that runs the model, http://host:port/v1."""
     vllm_server: bool = False
     """Whether that endpoint is a vLLM server."""

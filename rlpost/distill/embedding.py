@@ -12,6 +12,7 @@ from torch.nn import Parameter
 
 from rankers.encoders import e2rank_messages
 from rankers.losses import e2rank_joint
+from rankers.modes import open_alike
 from rlpost.distill.config import E2RankStudent
 from rlpost.distill.lists import TeacherList
 from rlpost.encoder import Encoder
@@ -74,6 +75,7 @@ class EmbeddingStudent:
             write_adapter(self._adapters, folder / "adapter")
             self._adapters.merge_and_unload()
         self._encoder.save(folder / "model")
+        open_alike(folder / "model")
 
     def _row(self, text: str) -> Row:
         row = tuple(self._tokenizer(text, verbose=False)["input_ids"])

@@ -9,13 +9,15 @@ empty, so that nobody can train on guessed ones.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from rankers.secrets import key_of, plain_url, without_key
 from rlpost.errors import EngineError, UserError, boundary
 from rlpost.types import Completion, PolicyRef, Prompt, Sampling
+
+KEY = "OPENAI_API_KEY"
 
 
 class OpenAiEngine:
@@ -42,9 +44,10 @@ class OpenAiEngine:
             from openai import OpenAI
         except ModuleNotFoundError as exc:
             raise UserError("the OpenAI client is not installed: install rlpost[openai]") from exc
+        self._key = key_of(KEY, api_key)
         self._client = OpenAI(
-            base_url=base_url,
-            api_key=api_key or os.environ.get("OPENAI_API_KEY") or "none",
+            base_url=plain_url(base_url, variable=KEY),
+            api_key=self._key,
             timeout=timeout_s,
             max_retries=retries,
         )
@@ -83,7 +86,7 @@ class OpenAiEngine:
         self._client.close()
 
     def _sample(self, prompt: Prompt, seed: int, sampling: Sampling) -> Completion:
-        from openai import AuthenticationError, BadRequestError, NotFoundError
+        from openai import AuthenticationError, BadRequestError, NotFoundError, OpenAIError
 
         extra: dict[str, Any] = {"logprobs": True} if self._token_ids else {}
         with boundary(EngineError, f"asking {self._base_url} about prompt {prompt.id!r}"):
@@ -98,8 +101,14 @@ class OpenAiEngine:
                     **extra,
                 )
             except (AuthenticationError, BadRequestError, NotFoundError) as exc:
+                told = without_key(str(exc), self._key)
                 raise UserError(
-                    f"{self._base_url} refused prompt {prompt.id!r} for model {self._model}: {exc}"
+                    f"{self._base_url} refused prompt {prompt.id!r} for model {self._model}: {told}"
+                ) from exc
+            except OpenAIError as exc:
+                told = without_key(f"{type(exc).__name__}: {exc}", self._key)
+                raise EngineError(
+                    f"asking {self._base_url} about prompt {prompt.id!r}: {told}"
                 ) from exc
             return self._completion(response.choices[0])
 

@@ -2,11 +2,12 @@
 
 import copy
 import shutil
-import tempfile
 from pathlib import Path
 
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from rankers.modes import fresh_folder, open_alike
 
 
 def save_model(
@@ -28,10 +29,10 @@ def save_model(
         pad_token_id=model.config.pad_token_id,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
-    fresh.chmod(0o755)
+    fresh = fresh_folder(out)
     copied.save_pretrained(fresh)
     tokenizer.save_pretrained(fresh)
+    open_alike(fresh)
     replace_dir(fresh, out)
 
 

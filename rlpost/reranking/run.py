@@ -17,6 +17,7 @@ from rankers.datasets import IdenticalIds
 from rankers.families import ADAPTER_CONFIG, base_of
 from rankers.reranker import Problem
 from rankers.schedules import concurrently, lockstep
+from rankers.secrets import plain_url
 from rankers.textfiles import write_lines
 from rankers.trec import write_run
 from rankers.types import Ranking
@@ -73,8 +74,10 @@ def located(
 ) -> ModelSpec:
     """Where the model is: an endpoint's, an adapter with its base, shipped, a folder, on the hub.
 
-    Raises UserError when there is no such model.
+    Raises UserError when there is no such model, DataError for an URL with a password.
     """
+    if endpoint.get("base_url"):
+        plain_url(str(endpoint["base_url"]), variable="OPENAI_API_KEY")
     if endpoint.get("base_url") or backend == "openai":
         return ModelSpec(name=model, endpoint=endpoint, tokenizer=tokenizer)
     folder = Path(model)
