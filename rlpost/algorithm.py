@@ -24,7 +24,7 @@ from rlpost.rejection import REJECTIONS, SEQUENCE_MASKS, STEP_WIDE, SequenceMask
 from rlpost.reward_shaping import TRANSFORMS, Transform, shaped
 from rlpost.sampled import SampledTokens
 from rlpost.shaping import SHAPINGS
-from rlpost.types import Group, Sample
+from rlpost.types import Group, Rollout, Sample
 from rlpost.weighting import Weighting
 
 
@@ -89,14 +89,16 @@ class Algorithm:
         ``also`` are transforms of this step's own, applied last.
         """
         samples = self.credit(shaped(groups, (*self.transforms, *also)))
-        if not self.mask_truncated:
-            return samples
         rollouts = [rollout for group in groups for rollout in group.rollouts]
         return [
             sample
             for sample, rollout in zip(samples, rollouts, strict=True)
-            if rollout.completion.finish != "length"
+            if self.trains(rollout)
         ]
+
+    def trains(self, rollout: Rollout) -> bool:
+        """Whether the completion is among the samples, rather than in its group's baseline only."""
+        return not (self.mask_truncated and rollout.completion.finish == "length")
 
     def state(self) -> dict[str, dict[str, float]]:
         """What its parts must remember across a restart."""

@@ -174,6 +174,9 @@ class RunConfig(Section):
     """Optimizer steps of RL."""
     groups_per_step: int = Field(default=16, ge=1)
     """Prompts per step."""
+    on_no_signal: Literal["fail", "warn"] = "fail"
+    """When no group of any step taught anything: the run ends with exit code 1 once it is measured,
+    or with a warning."""
     model: ModelConfig = ModelConfig()
     data: DataConfig = DataConfig()
     task: Task = RerankTask()

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from itertools import groupby
 
 from rlpost import advantages, rank_credit
 from rlpost.errors import RewardError, UserError
-from rlpost.types import Group, ListScore, Rollout, Sample
+from rlpost.types import Group, ListScore, Rollout, Sample, Stretch
 
 Credit = Callable[[Sequence[Group]], list[Sample]]
 
@@ -112,12 +112,16 @@ def _places(group: Group, rollout: Rollout) -> ListScore:
     return rollout.score.places
 
 
-def advantages_of(groups: Sequence[Group], choice: Mapping[str, Any]) -> list[list[float]]:
-    """Mean advantage of each completion under ``choice`` (``kind`` and parameters), for people."""
-    parameters = {name: value for name, value in choice.items() if name != "kind"}
-    samples = iter(CREDIT[choice["kind"]](groups, **parameters))
-    return [[_mean(next(samples).advantages_T) for _ in group.rollouts] for group in groups]
+def stretches(advantages_T: Sequence[float]) -> tuple[Stretch, ...]:
+    """The advantages of a completion's tokens, equal neighbours together."""
+    return tuple(
+        Stretch(sum(1 for _ in equal), advantage) for advantage, equal in groupby(advantages_T)
+    )
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+def mean_advantage(stretches: Sequence[Stretch]) -> float:
+    """Over the tokens of a completion; 0 for one without tokens."""
+    if len(stretches) < 2:
+        return stretches[0].advantage if stretches else 0.0
+    total = math.fsum(length * advantage for length, advantage in stretches)
+    return total / sum(length for length, _ in stretches)

@@ -26,6 +26,7 @@ EVENTS: dict[str, str] = {
     "group_dropped": "a group was too old to train on; its prompt was queued again",
     "prompt_quarantined": "a prompt failed too often and was set aside",
     "reward_failed": "a scorer raised; the group was not trained on",
+    "no_signal": "no group has taught anything so far",
     "stalled": "nothing moved for streaming.stall_s",
 }
 """Kind -> meaning. Logging an unlisted kind is a KeyError."""

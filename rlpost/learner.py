@@ -25,7 +25,7 @@ from rlpost.publish import publish_adapter
 from rlpost.reward_shaping import shaping_metrics
 from rlpost.token_stats import TokenStats
 from rlpost.training_state import load_state, save_state
-from rlpost.types import Group, PolicyRef, Sample
+from rlpost.types import Group, PolicyRef, Sample, Stretch
 from rlpost.update_diagnostics import UpdateDiagnostics
 from rlpost.uplift import uplift
 
@@ -87,11 +87,17 @@ class TorchLearner:
         self._optimizer = adamw(self._parameters, optim)
         self._version = 0
         self._updates = 0
+        self._advantages_P_G: Sequence[Sequence[Sequence[Stretch]]] = ()
         set_dropout(model, active=False)
 
     @property
     def version(self) -> int:
         return self._version
+
+    @property
+    def advantages_P_G(self) -> Sequence[Sequence[Sequence[Stretch]]]:
+        """Of the last step: what ``ports.CreditedLearner`` asks for; empty before the first."""
+        return self._advantages_P_G
 
     @property
     def peft_model(self) -> PeftModel:
@@ -110,9 +116,11 @@ class TorchLearner:
         ordered = sorted(groups, key=lambda group: group.ticket.index)
         watched = self._watched(ordered)
         before_P_G = self._prepare.logprobs(watched)
-        samples, parts, metrics = self._prepare(ordered, step=self._version + 1)
+        samples, parts, advantages_P_G, metrics = self._prepare(ordered, step=self._version + 1)
         reports = [self._update(part) for _ in range(self._epochs) for part in parts]
         self._version += 1
+        credited = {g.key: row for g, row in zip(ordered, advantages_P_G, strict=True)}
+        self._advantages_P_G = [credited[group.key] for group in groups]
         return {
             **group_metrics(ordered),
             **shaping_metrics(ordered, self._algorithm.transforms),

@@ -23,10 +23,19 @@ from rlpost.dynamic_sampling import (
     sampling_metrics,
 )
 from rlpost.errors import RewardError, boundary
-from rlpost.ports import Engine, GroupReward, Learner, PromptSource, Reward
+from rlpost.ports import CreditedLearner, Engine, GroupReward, Learner, PromptSource, Reward
 from rlpost.scores import group_scores, one_score
 from rlpost.seeding import sampling_seeds
-from rlpost.types import Completion, Group, GroupKey, Prompt, Rollout, Sampling, Ticket
+from rlpost.types import (
+    Completion,
+    Group,
+    GroupKey,
+    Prompt,
+    Rollout,
+    Sampling,
+    Stretch,
+    Ticket,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +65,8 @@ class StepRecord:
     """1 for the first: the learner's version after the step."""
     groups: tuple[Group, ...]
     metrics: Mapping[str, float]
+    advantages_P_G: Sequence[Sequence[Sequence[Stretch]]] = ()
+    """What each completion was trained on with; empty when the learner does not tell."""
 
 
 def train(
@@ -84,7 +95,19 @@ def train(
         if plan.dynamic_sampling is not None:
             metrics = {**metrics, **sampling_metrics(groups, left_out)}
         engine.load(learner.publish(plan.policies))
-        observe(StepRecord(step=learner.version, groups=tuple(groups), metrics=metrics))
+        observe(
+            StepRecord(
+                step=learner.version,
+                groups=tuple(groups),
+                metrics=metrics,
+                advantages_P_G=advantages_of(learner),
+            )
+        )
+
+
+def advantages_of(learner: Learner) -> Sequence[Sequence[Sequence[Stretch]]]:
+    """What the learner trained on in its last step; empty when it does not tell."""
+    return learner.advantages_P_G if isinstance(learner, CreditedLearner) else ()
 
 
 def groups_of_step(

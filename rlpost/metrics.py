@@ -120,8 +120,16 @@ METRICS: dict[str, Metric] = {
     "frac_degenerate_groups": Metric(
         mean, "share of groups whose rewards are all equal: no credit to learn from"
     ),
-    "advantage/max": Metric(max, "largest advantage of a completion"),
-    "advantage/min": Metric(min, "smallest advantage of a completion"),
+    "frac_teaching_groups": Metric(
+        mean,
+        "share of groups with a token whose advantage no weight or mask takes away",
+    ),
+    "advantage/max": Metric(
+        max, "largest advantage of a completion, the mean over its tokens, as trained on"
+    ),
+    "advantage/min": Metric(
+        min, "smallest advantage of a completion, the mean over its tokens, as trained on"
+    ),
     "completion/length_mean": Metric(mean, "mean completion length in tokens"),
     "completion/length_max": Metric(max, "longest completion in tokens"),
     "completion/clipped_ratio": Metric(mean, "share of completions cut at rollout.max_new_tokens"),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Score
+from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Score, Stretch
 
 
 class Engine(Protocol):
@@ -93,3 +93,16 @@ class Learner(Protocol):
         ...
 
     def restore(self, path: Path) -> None: ...
+
+
+@runtime_checkable
+class CreditedLearner(Protocol):
+    """A learner that tells what each completion of its last step was credited with."""
+
+    @property
+    def advantages_P_G(self) -> Sequence[Sequence[Sequence[Stretch]]]:
+        """As they were trained on, for the groups in the order given to ``step``.
+
+        A completion of which no token was trained on has 0.
+        """
+        ...

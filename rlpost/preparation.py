@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ import torch
 from rlpost.aggregation import Totals, totals_of
 from rlpost.algorithm import Algorithm
 from rlpost.batching import TokenBatch, batches, num_tokens
-from rlpost.credit import per_sequence
+from rlpost.credit import mean_advantage, per_sequence, stretches
 from rlpost.data_parallel import Ranks, share
 from rlpost.errors import TrainingError
 from rlpost.policy import Policy
@@ -22,7 +23,7 @@ from rlpost.proximal import Asks, Seen, look
 from rlpost.reward_shaping import Transform
 from rlpost.sampled import SampledTokens
 from rlpost.segments import segment_sum
-from rlpost.types import Group, GroupKey, Sample
+from rlpost.types import Group, GroupKey, Sample, Stretch
 
 
 class Part(NamedTuple):
@@ -38,6 +39,8 @@ class Part(NamedTuple):
 class Prepared(NamedTuple):
     samples: Sequence[Sample]
     parts: Sequence[Part]
+    advantages_P_G: Sequence[Sequence[Sequence[Stretch]]]
+    """Of every completion, as trained on; 0 where no token of it is."""
     metrics: Mapping[str, float]
 
 
@@ -82,7 +85,41 @@ class Preparation:
             # its tokens count in the denominators only.
             trained = [k for k in members if algorithm.trains_all or teaches[k]]
             parts.append(self._part(totals, chosen, tokens, trained))
-        return Prepared(samples, parts, {**costs, **shaped, **weighted})
+        for i, sample in zip(looked, chosen, strict=True):
+            samples[i] = sample
+        taught = {i: samples[i] for i, does in zip(looked, teaches, strict=True) if does}
+        advantages_P_G, credited = self._advantages(groups, taught)
+        return Prepared(samples, parts, advantages_P_G, {**credited, **costs, **shaped, **weighted})
+
+    def _advantages(
+        self, groups: Sequence[Group], taught: Mapping[int, Sample]
+    ) -> tuple[list[list[tuple[Stretch, ...]]], Mapping[str, float]]:
+        """What each completion was credited with; ``taught``: number -> sample with something to
+        learn from.
+        """
+        numbers = count()
+        rows = []
+        num_teaching = 0
+        for group in groups:
+            samples_G = [
+                taught.get(next(numbers)) if self.algorithm.trains(rollout) else None
+                for rollout in group.rollouts
+            ]
+            num_teaching += any(sample is not None for sample in samples_G)
+            rows.append(
+                [
+                    stretches(
+                        sample.advantages_T if sample else (0.0,) * len(r.completion.token_ids)
+                    )
+                    for r, sample in zip(group.rollouts, samples_G, strict=True)
+                ]
+            )
+        means = [mean_advantage(credited) for row in rows for credited in row]
+        return rows, {
+            "advantage/max": max(means, default=0.0),
+            "advantage/min": min(means, default=0.0),
+            "frac_teaching_groups": num_teaching / max(1, len(groups)),
+        }
 
     def _part(
         self,

@@ -3,7 +3,8 @@
 config.yaml            resolved configuration
 metrics.jsonl          one object per step: step, version, time (Unix seconds), flat metric names
 events.jsonl           what else happened (rlpost.events)
-rollouts/step-*.jsonl  one object per group: prompt, completions, rewards, advantages, versions
+rollouts/step-*.jsonl  one object per group: prompt, completions, rewards, advantages as they were
+                       trained on (0: no token of it was), versions
 checkpoints/step-*/    the trained frontier (rlpost.checkpoint)
 policies/policy-v*/    published adapters
 eval/                  TREC runs before and after
@@ -24,13 +25,14 @@ from typing import IO, Any
 
 from rlpost import jsonl
 from rlpost.checkpoint import drop_after
+from rlpost.credit import mean_advantage
 from rlpost.durable import disk_trouble, write_text
 from rlpost.errors import UserError
 from rlpost.events import EventLog
 from rlpost.metrics import metric
 from rlpost.summary import SUMMARY, Summary, write_summary
 from rlpost.trace import TraceLog
-from rlpost.types import Group, Rollout
+from rlpost.types import Group, Rollout, Stretch
 
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
@@ -38,6 +40,9 @@ EVENTS = "events.jsonl"
 ROLLOUTS = "rollouts"
 TRACE = "trace.json"
 MIN_FREE_MB = 200
+
+Credited = float | Sequence[Stretch]
+"""The advantage of a completion: the mean over its tokens, or token by token."""
 
 
 class RunDir:
@@ -97,10 +102,13 @@ class RunDir:
         jsonl.append(self.path / METRICS, record)
 
     def log_rollouts(
-        self, step: int, groups: Sequence[Group], advantages_P_G: Sequence[Sequence[float]] = ()
+        self, step: int, groups: Sequence[Group], advantages_P_G: Sequence[Sequence[Credited]] = ()
     ) -> None:
-        """Write the groups of one step, with the credit of each completion where it is given."""
-        unknown: list[Sequence[float | None]] = [[None] * len(g.rollouts) for g in groups]
+        """Write the groups of one step, with the credit of each completion where it is given.
+
+        Where tokens differ, ``token_advantages`` has pairs of a number of tokens and an advantage.
+        """
+        unknown: list[Sequence[Credited | None]] = [[None] * len(g.rollouts) for g in groups]
         rows = advantages_P_G or unknown
         lines = [
             jsonl.dumps(_group_record(step, group, advantages_G)) + "\n"
@@ -150,7 +158,9 @@ def _lock(path: Path) -> IO[str]:
     return lock
 
 
-def _group_record(step: int, group: Group, advantages_G: Sequence[float | None]) -> dict[str, Any]:
+def _group_record(
+    step: int, group: Group, advantages_G: Sequence[Credited | None]
+) -> dict[str, Any]:
     prompt = group.ticket.prompt
     return {
         "step": step,
@@ -174,8 +184,13 @@ def _plain(payload: object) -> object:
     return payload
 
 
-def _rollout_record(rollout: Rollout, advantage: float | None) -> dict[str, Any]:
+def _rollout_record(rollout: Rollout, credited: Credited | None) -> dict[str, Any]:
     completion = rollout.completion
+    by_token: dict[str, Any] = {}
+    if isinstance(credited, Sequence):
+        if len(credited) > 1:
+            by_token["token_advantages"] = [list(stretch) for stretch in credited]
+        credited = mean_advantage(credited)
     return {
         "text": completion.text,
         "finish": completion.finish,
@@ -184,5 +199,6 @@ def _rollout_record(rollout: Rollout, advantage: float | None) -> dict[str, Any]
         "versions": sorted(set(completion.versions_T)),
         "reward": rollout.score.total,
         "parts": dict(rollout.score.parts),
-        "advantage": advantage,
+        "advantage": credited,
+        **by_token,
     }

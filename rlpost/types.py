@@ -167,6 +167,13 @@ class Sample:
     the completion. Empty: one run."""
 
 
+class Stretch(NamedTuple):
+    """Completion tokens side by side that were trained on with one advantage."""
+
+    length: int
+    advantage: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRef:
     """A published, immutable set of adapter weights: ``path`` holds a PEFT adapter folder and

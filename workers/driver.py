@@ -233,7 +233,14 @@ class Driver:
         }
         if self._spec.plan.dynamic_sampling is not None:
             metrics |= sampling_metrics(groups, filtered)
-        self._observers.step(StepRecord(step=self._learned, groups=groups, metrics=metrics))
+        self._observers.step(
+            StepRecord(
+                step=self._learned,
+                groups=groups,
+                metrics=metrics,
+                advantages_P_G=report.advantages_P_G,
+            )
+        )
         if self._learned % self._spec.checkpoints.every == 0 or self._is_last:
             self._checkpoint()
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankers.types import Run
+from rlpost import jsonl
 from rlpost.check import to_yaml
 from rlpost.checkpoint import Checkpoint, latest_checkpoint
-from rlpost.choice import choose
 from rlpost.config import RunConfig, load
-from rlpost.credit import advantages_of
 from rlpost.display import Display, open_display
-from rlpost.errors import UserError
+from rlpost.errors import TrainingError, UserError
 from rlpost.evaluation import (
     PROMPTS_PER_CALL,
     compared,
@@ -25,10 +24,10 @@ from rlpost.evaluation import (
 )
 from rlpost.loop import StepRecord
 from rlpost.memory import PeakMemory
+from rlpost.no_signal import PATIENCE, why_no_signal
 from rlpost.prepare import prepare
 from rlpost.report import write_report
-from rlpost.reward_shaping import TRANSFORMS, shaped
-from rlpost.rundir import CONFIG, RunDir, check_run, unused
+from rlpost.rundir import CONFIG, METRICS, RunDir, check_run, unused
 from rlpost.stopwatch import Stopwatch
 from rlpost.summary import Summary, verdict
 from rlpost.tasks.task import HeldOut
@@ -83,17 +82,25 @@ def launch(
                 resamples=cfg.evaluation.bootstrap_samples,
                 seed=cfg.seed,
             )
-            run_dir.events("run_finished", step=cfg.steps)
+            untaught = why_no_signal(jsonl.read(path / METRICS))
+            fails = untaught is not None and cfg.on_no_signal == "fail"
+            if not fails:
+                run_dir.events("run_finished", step=cfg.steps)
             summary = Summary(
-                status="finished",
+                status="failed" if fails else "finished",
                 steps=cfg.steps,
                 num_queries=len(prepared.held_out.qrels),
                 seconds=clock.laps(),
                 peak_rss_mb=memory.peak_mb,
+                extra={} if untaught is None else {"no_signal": untaught},
                 **{name: getattr(outcome, name) for name in outcome.__slots__},
             )
             run_dir.write_summary(summary)
             display.note(verdict(summary, cfg.evaluation.measures[0]))
+            if untaught is not None:
+                warn_of_no_signal(run, untaught)
+            if fails:
+                raise TrainingError(f"{untaught}; on_no_signal=warn lets such a run pass")
         except Exception as error:
             run_dir.events("run_failed", error=f"{type(error).__name__}: {error}")
             raise
@@ -170,16 +177,22 @@ def measured(run: Launch, driver: Driver, held_out: HeldOut, name: str) -> Run:
     return ranking
 
 
+def warn_of_no_signal(run: Launch, sentence: str) -> None:
+    """On the display and among the events."""
+    run.display.note(f"warning: {sentence}")
+    run.run_dir.events("no_signal", why=sentence)
+
+
 def observer(run: Launch) -> Callable[[StepRecord], None]:
     """Writes each finished step into the run directory and onto the display."""
-    credit = run.cfg.algorithm.credit.model_dump()
-    choices = run.cfg.algorithm.reward.transforms(limit=run.cfg.rollout.max_new_tokens)
-    transforms = [choose(TRANSFORMS, choice, what="reward transform") for choice in choices]
 
     def observe(record: StepRecord) -> None:
         run.run_dir.log_step(record.step, record.step, record.metrics)
-        advantages = advantages_of(shaped(record.groups, transforms), credit)
-        run.run_dir.log_rollouts(record.step, record.groups, advantages)
+        run.run_dir.log_rollouts(record.step, record.groups, record.advantages_P_G)
         run.display.step(record.step, record.metrics)
+        if record.step == PATIENCE < run.cfg.steps:
+            untaught = why_no_signal(jsonl.read(run.run_dir.path / METRICS))
+            if untaught is not None:
+                warn_of_no_signal(run, untaught)
 
     return observe

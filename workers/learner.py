@@ -9,10 +9,11 @@ from pathlib import Path
 
 from rlpost.buffer_state import BufferStats, Counts
 from rlpost.errors import TrainingError, boundary
+from rlpost.loop import advantages_of
 from rlpost.parcel import Dropped, Lease, unpack
 from rlpost.ports import Learner
 from rlpost.staleness import staleness_metrics
-from rlpost.types import PolicyRef
+from rlpost.types import PolicyRef, Stretch
 from workers.queue import QueueClient
 from workers.spec import CanarySpec
 
@@ -30,6 +31,8 @@ class StepReport:
 
     lease: Lease
     metrics: Mapping[str, float]
+    advantages_P_G: Sequence[Sequence[Sequence[Stretch]]]
+    """Of the lease's groups, as trained on; empty when the learner does not tell."""
     published: Published
     marks: tuple[float, float, float]
     """Unix times: the step began, publishing began, done."""
@@ -102,6 +105,7 @@ class LearnerWorker:
                 **staleness_metrics(groups, version),
                 **_queue(lease, stats.counts),
             },
+            advantages_P_G=advantages_of(self._learner),
             published=self._publish(),
             marks=(start, stepped, time.time()),
         )

@@ -77,11 +77,12 @@ def verdict(summary: dict[str, Any] | None) -> str:
     before, after = summary["before"][measure], summary["after"][measure]
     low, high = delta["ci95"]
     change = "rose" if low > 0 else "fell" if high < 0 else "did not change measurably"
+    untaught = summary.get("extra", {}).get("no_signal")
     return (
         f"{measure} {change}: {before:.4f} before, {after:.4f} after "
         f"({signed(delta['mean'])}, 95% interval {signed(low)} to {signed(high)}) "
         f"on {summary['num_queries']} held-out queries."
-    )
+    ) + (f" But {untaught}." if untaught else "")
 
 
 def tiles(run: RunData) -> list[tuple[str, str]]:

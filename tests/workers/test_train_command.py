@@ -110,6 +110,20 @@ def test_killed_and_resumed_is_the_undisturbed_run(command: Command) -> None:
     assert (whole / "report.html").is_file()
 
 
+def test_a_run_that_taught_nothing_says_so_and_fails(command: Command) -> None:
+    """One token is no ranking: all completions of a prompt earn the same."""
+    mute = ["steps=1", "rollout.max_new_tokens=1", "on_no_signal=fail"]
+    assert command.run(*command.train("mute"), *mute) == 1, command.log()
+    sentence = "no group taught anything in 1 steps: the completions of each prompt had equal"
+    assert f"error: TrainingError: {sentence}" in command.log()
+    assert "Traceback" not in command.log()
+    summary = json.loads((command.folder / "runs" / "mute" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert summary["extra"]["no_signal"].startswith(sentence)
+    assert summary["before"] == summary["after"]
+    assert sentence in (command.folder / "runs" / "mute" / "report.html").read_text()
+
+
 def test_an_interrupt_leaves_a_checkpoint_and_exit_code_130(command: Command) -> None:
     run = command.folder / "runs" / "stopped"
     process = command.start(*command.train("stopped"))
