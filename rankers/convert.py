@@ -9,6 +9,7 @@ from typing import Literal
 from rankers.errors import DataError
 from rankers.textfiles import write_lines
 from rankers.trec import write_qrels
+from rankers.trec_words import as_word
 from rankers.types import Collection
 
 Layout = Literal["beir", "msmarco", "trec"]
@@ -21,7 +22,8 @@ def write_collection(
 
     Further splits may be added to the folder of the same corpus: documents are written anew, and
     in ``beir``, which keeps the queries of all splits in one file, so are other splits' queries.
-    MS MARCO's layout has one line per document: line ends and tabs in texts become spaces. Each
+    MS MARCO's layout has one line per document: line ends and tabs in texts become spaces. Outside
+    BEIR's, ids with blanks are written as ``rankers.trec_words`` says. Each
     file appears whole or not at all.
     """
     if folder.exists() and not folder.is_dir():
@@ -55,13 +57,11 @@ def _msmarco(collection: Collection, folder: Path, split: str) -> list[Path]:
     write_lines(
         documents,
         (
-            "\t".join(
-                _flat(part) for part in ((d.id, d.title, d.text) if titled else (d.id, d.text))
-            )
+            "\t".join([as_word(d.id), *map(_flat, (d.title, d.text) if titled else (d.text,))])
             for d in collection.corpus.values()
         ),
     )
-    write_lines(queries, (f"{q}\t{_flat(text)}" for q, text in collection.queries.items()))
+    write_lines(queries, (f"{as_word(q)}\t{_flat(t)}" for q, t in collection.queries.items()))
     write_qrels(qrels, collection.qrels)
     return [documents, queries, qrels, *_excluded(collection, folder / f"excluded.{split}.txt")]
 
@@ -72,12 +72,12 @@ def _trec(collection: Collection, folder: Path, split: str) -> list[Path]:
     write_lines(
         documents,
         (
-            f"<DOC>\n<DOCNO>{d.id}</DOCNO>\n<TITLE>{html.escape(d.title, quote=False)}</TITLE>\n"
-            f"<TEXT>\n{html.escape(d.text, quote=False)}\n</TEXT>\n</DOC>"
+            f"<DOC>\n<DOCNO>{_escaped(as_word(d.id))}</DOCNO>\n<TITLE>{_escaped(d.title)}</TITLE>\n"
+            f"<TEXT>\n{_escaped(d.text)}\n</TEXT>\n</DOC>"
             for d in collection.corpus.values()
         ),
     )
-    write_lines(topics, (f"{q}\t{_flat(text)}" for q, text in collection.queries.items()))
+    write_lines(topics, (f"{as_word(q)}\t{_flat(t)}" for q, t in collection.queries.items()))
     write_qrels(qrels, collection.qrels)
     return [documents, topics, qrels, *_excluded(collection, folder / f"excluded.{split}.txt")]
 
@@ -88,7 +88,9 @@ def _judgement_rows(collection: Collection) -> Iterator[str]:
 
 
 def _excluded(collection: Collection, path: Path) -> list[Path]:
-    rows = [f"{q}\t{d}" for q, ids in collection.excluded.items() for d in sorted(ids)]
+    rows = [
+        f"{as_word(q)}\t{as_word(d)}" for q, ids in collection.excluded.items() for d in sorted(ids)
+    ]
     if not rows:
         return []
     write_lines(path, rows)
@@ -99,6 +101,10 @@ def _earlier_queries(path: Path) -> dict[str, str]:
     from rankers.records import jsonl_queries
 
     return {query.id: query.text for query in jsonl_queries(path)} if path.is_file() else {}
+
+
+def _escaped(text: str) -> str:
+    return html.escape(text, quote=False)
 
 
 def _flat(text: str) -> str:

@@ -27,6 +27,7 @@ from rankers.records import (
 )
 from rankers.textfiles import numbered_lines
 from rankers.trec import Judgement, read_judgements
+from rankers.trec_words import SPACE, as_id, words
 from rankers.types import Document, Query
 
 DOCUMENTS: dict[str, Callable[[Path], Iterator[Document]]] = {
@@ -131,10 +132,14 @@ def _names(patterns: Iterable[str], split: str) -> str:
 
 def _read_excluded(path: Path) -> Iterator[tuple[str, str]]:
     for number, line in numbered_lines(path):
-        fields = line.split()
+        columns = [column.strip(SPACE) for column in line.strip(SPACE).split("\t")]
+        if len(columns) == 2 and all(columns):  # ids may hold blanks
+            yield as_id(columns[0]), as_id(columns[1])
+            continue
+        fields = words(line, f"{path}:{number}")
         if len(fields) != 2:
             raise DataError(f"{path}:{number}: expected 'query document', got {line[:60]!r}")
-        yield fields[0], fields[1]
+        yield as_id(fields[0]), as_id(fields[1])
 
 
 def _bright(folder: Path, domain: str) -> Parts:

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 from rankers.errors import DataError
 from rankers.textfiles import json_row, numbered_lines
+from rankers.trec_words import SPACE, as_id, checked_id, words
 from rankers.types import Document, Query
 
 _TAG = re.compile(r"<[^<>]*>")
@@ -52,7 +53,7 @@ def trec_documents(path: Path) -> Iterator[Document]:
     seen: set[str] = set()
     for block in _blocks(path, "DOC"):
         where = f"{path}:{block.number}"
-        doc_id = _inside(block.text, "DOCNO")
+        doc_id = as_id(" ".join(words(_within(block.text, "DOCNO"), where)))
         if not doc_id:
             raise DataError(f"{where}: a <DOC> without <DOCNO>: every document needs an id")
         _new_id(doc_id, where, seen)
@@ -83,7 +84,7 @@ def _sgml_topics(path: Path) -> Iterator[Query]:
             name.lower(): _squeezed(_TAG.sub(" ", text))
             for name, text in re.findall(r"<(num|title)>([^<]*)", block.text, re.IGNORECASE)
         }
-        number = re.sub(r"^Number:\s*", "", fields.get("num", ""), flags=re.IGNORECASE)
+        number = as_id(re.sub(r"^Number:\s*", "", fields.get("num", ""), flags=re.IGNORECASE))
         where = f"{path}:{block.number}"
         if not number or "title" not in fields:
             raise DataError(f"{where}: a <top> needs <num> and <title>")
@@ -100,12 +101,12 @@ def _xml_topics(path: Path) -> Iterator[Query]:
         raise DataError(f"{path}:{error.position[0]}: not valid XML ({error})") from None
     seen: set[str] = set()
     for topic in root.iter("topic"):
-        query_id = (topic.get("number") or topic.get("id") or "").strip()
-        words = next((topic.findtext(tag) for tag in ("query", "title") if topic.findtext(tag)), "")
-        if not query_id or not words:
+        query_id = as_id((topic.get("number") or topic.get("id") or "").strip())
+        title = next((topic.findtext(tag) for tag in ("query", "title") if topic.findtext(tag)), "")
+        if not query_id or not title:
             raise DataError(f"{path}: topic {query_id!r} needs a number and a query or title")
         _new_id(query_id, str(path), seen)
-        yield Query(id=query_id, text=_squeezed(words))
+        yield Query(id=query_id, text=_squeezed(title))
 
 
 def _json_rows(path: Path) -> Iterator[dict[str, str]]:
@@ -137,6 +138,7 @@ def _tsv_rows(path: Path, widths: tuple[int, ...]) -> Iterator[list[str]]:
                 f"{path}:{number}: expected {' or '.join(map(str, widths))} columns separated by "
                 f"tabs, got {len(fields)}: {line[:60]!r}"
             )
+        fields[0] = as_id(fields[0].strip(SPACE))
         _new_id(fields[0], f"{path}:{number}", seen)
         yield fields
 
@@ -159,19 +161,21 @@ def _blocks(path: Path, tag: str) -> Iterator[_Block]:
 
 
 def _inside(text: str, tag: str) -> str:
+    return _squeezed(_within(text, tag))
+
+
+def _within(text: str, tag: str) -> str:
     opening = re.compile(rf"<{tag}\b[^<>]*>", re.IGNORECASE)
     closing = re.compile(rf"</{tag}>", re.IGNORECASE)
     parts, place = list[str](), 0
     while (start := opening.search(text, place)) and (end := closing.search(text, start.end())):
         parts.append(text[start.end() : end.start()])
         place = end.end()
-    return _squeezed(" ".join(html.unescape(_TAG.sub(" ", part)) for part in parts))
+    return " ".join(html.unescape(_TAG.sub(" ", part)) for part in parts)
 
 
 def _new_id(text: str, where: str, seen: set[str]) -> None:
-    if text.split() != [text]:
-        raise DataError(f"{where}: id {text!r} must be one word: TREC files separate by spaces")
-    if text in seen:
+    if checked_id(text, where) in seen:
         raise DataError(f"{where}: duplicate id {text!r}: ids must be unique")
     seen.add(text)
 

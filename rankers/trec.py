@@ -5,16 +5,24 @@ descending; other tools break them ascending. Runs written here have strictly de
 scores, so none of them has a tie to break.
 """
 
+import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from rankers.errors import DataError
 from rankers.textfiles import numbered_lines, write_lines
+from rankers.trec_words import SPACE, as_id, as_word, words
 from rankers.types import Qrels, Run, ScoredDoc
 
 FLOAT32_MAX = (2 - 2**-23) * 2.0**127
 """The largest score that trec_eval can read."""
+_HEADERS = frozenset({"score", "relevance", "rel", "label", "grade", "relevancy", "judgement"})
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[+-]?(?:inf|infinity|nan)", re.IGNORECASE)
+_DIGITS = 20
+"""Of a grade, at most."""
 
 
 class Judgement(NamedTuple):
@@ -31,29 +39,72 @@ def read_judgements(path: Path) -> Iterator[Judgement]:
     """The lines of a qrels file: ``query doc relevance`` with or without BEIR's header, or TREC's
     ``query iteration doc relevance``.
 
-    Raises DataError on an empty file, a malformed line and a document judged twice for a query.
+    Where tabs separate, ids may hold blanks. A grade may be written ``2.0``. Raises DataError on an
+    empty file, a malformed line and a document judged twice for a query.
     """
     seen: set[tuple[str, str]] = set()
-    for number, line in numbered_lines(path):
+    for number, fields in _qrels_rows(path):
         where = f"{path}:{number}"
-        fields = line.split()
-        if len(fields) not in (3, 4):
-            raise DataError(
-                f"{where}: expected 'query doc relevance', got {line[:60]!r}: ids hold no spaces"
-            )
         query_id, doc_id, grade = fields[0], fields[-2], fields[-1]
-        try:
-            relevance = int(grade)
-        except ValueError:
-            if not seen and grade.lower() in ("score", "relevance", "rel", "label"):
-                continue  # a header
-            raise DataError(f"{where}: relevance must be a whole number, got {grade!r}") from None
+        if not seen and grade.lower() in _HEADERS:
+            continue
+        relevance = _whole(grade)
+        if relevance is None:
+            raise DataError(f"{where}: relevance must be a whole number, got {grade!r}")
         if (query_id, doc_id) in seen:
             raise DataError(f"{where}: document {doc_id!r} is judged twice for query {query_id!r}")
         seen.add((query_id, doc_id))
         yield Judgement(number, query_id, doc_id, relevance)
     if not seen:
         raise DataError(f"{path} is empty: it must judge at least one document")
+
+
+def _qrels_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers and fields, by tabs or by white space as the whole file suggests."""
+    lines = list(numbered_lines(path))
+    tabs = _by_tabs([line for _, line in lines])
+    for number, line in lines:
+        columns = _columns(line) if tabs else []
+        if columns:
+            yield number, columns
+            continue
+        fields = [as_id(word) for word in words(line, f"{path}:{number}")]
+        if len(fields) not in (3, 4):
+            raise DataError(
+                f"{path}:{number}: expected 'query doc relevance', got {line[:60]!r}: ids with "
+                "blanks need tabs between the columns"
+            )
+        yield number, fields
+
+
+def _by_tabs(lines: Sequence[str]) -> bool:
+    """Whether tabs separate the columns, so that blanks belong to ids.
+
+    A header with tabs says so. Without one, every line has columns by tabs, and not every line
+    reads ``query 0 doc relevance`` by white space.
+    """
+    head = _columns(lines[0]) if lines else []
+    if head and head[-1].lower() in _HEADERS:
+        return True
+    if not all(map(_columns, lines)):
+        return False
+    split = [line.split() for line in lines]
+    return not all(len(row) == 4 and (row[1].isdigit() or row[1] == "Q0") for row in split)
+
+
+def _columns(line: str) -> list[str]:
+    """Three or four columns separated by tabs, none of them empty; else nothing."""
+    columns = [column.strip(SPACE) for column in line.strip(SPACE).split("\t")]
+    return columns if len(columns) in (3, 4) and all(columns) and "\0" not in line else []
+
+
+def _whole(text: str) -> int | None:
+    """The whole number that ``text`` is, ``2`` or ``2.0``; None where it is none."""
+    if not _NUMBER.fullmatch(text) or not math.isfinite(float(text)):
+        return None
+    if text.lstrip("+-").isdigit():
+        return int(text) if len(text) < _DIGITS else None
+    return int(float(text)) if float(text).is_integer() else None
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
@@ -65,9 +116,14 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
-    """Write TREC qrels; the file appears whole or not at all."""
+    """Write TREC qrels, ids with blanks as in runs; the file appears whole or not at all."""
     write_lines(
-        path, (f"{q} 0 {d} {rel}" for q, gains in qrels.items() for d, rel in gains.items())
+        path,
+        (
+            f"{as_word(q)} 0 {as_word(d)} {rel}"
+            for q, gains in qrels.items()
+            for d, rel in gains.items()
+        ),
     )
 
 
@@ -75,7 +131,8 @@ def read_run(path: Path) -> dict[str, list[ScoredDoc]]:
     """Read ``query Q0 doc rank score tag`` lines into lists in trec_eval's order.
 
     That is: by score as a 32-bit float, descending, then by document id, descending, whatever the
-    rank column says. Raises DataError on an empty file, a malformed line, a score that is not
+    rank column says. Ids may hold blanks where tabs separate, or where ``write_run`` wrote them.
+    Raises DataError on an empty file, a malformed line, a score that is not
     finite as a 32-bit float, and a document listed twice for a query.
     """
     from rankers.run_columns import read_run_columns
@@ -86,44 +143,55 @@ def read_run(path: Path) -> dict[str, list[ScoredDoc]]:
 def _read_run_lines(path: Path) -> dict[str, list[ScoredDoc]]:
     run: dict[str, dict[str, float]] = {}
     for number, line in numbered_lines(path):
-        try:
-            query_id, _, doc_id, _, text, _ = line.split()
-        except ValueError:
-            raise DataError(
-                f"{path}:{number}: expected 'query Q0 doc rank score tag', got {line[:60]!r}: "
-                "ids hold no spaces"
-            ) from None
-        try:
-            score = float(text)
-        except ValueError:
-            raise DataError(f"{path}:{number}: score must be a number, got {text!r}") from None
+        where = f"{path}:{number}"
+        query_id, doc_id, text = _run_fields(line, where)
+        if not _NUMBER.fullmatch(text) and not _NOT_FINITE.fullmatch(text):
+            raise DataError(f"{where}: score must be a number, got {text!r}")
+        score = float(text)
         if not abs(score) <= FLOAT32_MAX:
             raise DataError(
-                f"{path}:{number}: score of {doc_id!r} must be finite as a 32-bit float, got {text}"
+                f"{where}: score of {doc_id!r} must be finite as a 32-bit float, got {text}"
             )
         docs = run.setdefault(query_id, {})
         if doc_id in docs:
-            raise DataError(f"{path}:{number}: {doc_id!r} is listed twice for query {query_id!r}")
+            raise DataError(f"{where}: {doc_id!r} is listed twice for query {query_id!r}")
         docs[doc_id] = score
     if not run:
         raise DataError(f"{path} is empty: a run must hold at least one line")
-    return {query_id: _in_trec_order(docs) for query_id, docs in run.items()}
+    return {
+        as_id(query_id): [ScoredDoc(as_id(doc.id), doc.score) for doc in _in_trec_order(docs)]
+        for query_id, docs in run.items()
+    }
+
+
+def _run_fields(line: str, where: str) -> tuple[str, str, str]:
+    """Query, document and score of a line: six words, or six columns separated by tabs."""
+    fields = words(line, where)
+    if len(fields) != 6:
+        fields = [column.strip(SPACE) for column in line.strip(SPACE).split("\t")]
+    if len(fields) != 6 or not all(fields):
+        raise DataError(
+            f"{where}: expected 'query Q0 doc rank score tag', got {line[:60]!r}: ids with blanks "
+            "need tabs between the columns"
+        )
+    return fields[0], fields[2], fields[4]
 
 
 def run_tag(path: Path) -> str:
     """The tag of a run's first line, which names the system; empty where there is none."""
-    _, line = next(iter(numbered_lines(path)), (0, ""))
-    return "".join(line.split()[5:6])
+    number, line = next(iter(numbered_lines(path)), (0, ""))
+    return "".join(words(line, f"{path}:{number}")[5:6])
 
 
 def write_run(path: Path, run: Run, *, tag: str) -> None:
     """Write a run so that every evaluator ranks as the lists do; whole or not at all.
 
     Scores are kept where they already decrease strictly as 32-bit floats; elsewhere each is
-    lowered to the next 32-bit float below its predecessor. Raises DataError on a document listed
-    twice, on a score that is not finite, and on a tag or an id with spaces.
+    lowered to the next 32-bit float below its predecessor. An id with blanks is written as
+    ``rankers.trec_words`` says. Raises DataError on a document listed twice, on a score that is
+    not finite, on an id that is empty and on a tag with blanks.
     """
-    if len(tag.split()) != 1:
+    if tag != tag.strip(SPACE) or len(words(tag, "tag")) != 1:
         raise DataError(f"the tag of a run must be one word, got {tag!r}")
     write_lines(path, [line for query_id in run for line in _lines(query_id, run[query_id], tag)])
 
@@ -133,10 +201,8 @@ def _lines(query_id: str, docs: Sequence[ScoredDoc], tag: str) -> Iterator[str]:
         raise DataError(f"query {query_id!r}: the run lists a document twice")
     scores = decreasing_float32([doc.score for doc in docs])
     for rank, (doc, score) in enumerate(zip(docs, scores, strict=True), 1):
-        if f"{query_id} {doc.id}".split() != [query_id, doc.id]:
-            raise DataError(f"ids must be one word each, got {query_id!r} and {doc.id!r}")
         # 9 significant digits identify a 32-bit float.
-        yield f"{query_id} Q0 {doc.id} {rank} {score:.9g} {tag}"
+        yield f"{as_word(query_id)} Q0 {as_word(doc.id)} {rank} {score:.9g} {tag}"
 
 
 def decreasing_float32(scores: Sequence[float]) -> list[float]:

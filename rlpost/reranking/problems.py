@@ -13,6 +13,7 @@ from rankers.errors import DataError
 from rankers.reranker import Problem
 from rankers.textfiles import json_row, numbered_lines
 from rankers.trec import read_run
+from rankers.trec_words import checked_id
 from rankers.types import Collection, Passage, Query, Run
 from rlpost.errors import UserError
 
@@ -146,6 +147,6 @@ def _passage(value: object, index: int, where: str) -> Passage:
 def _id(value: object, default: str, where: str) -> str:
     if value is None:
         return default
-    if not isinstance(value, str) or value.split() != [value]:
-        raise DataError(f"{where}: an id must be one word, got {value!r}")
-    return value
+    if not isinstance(value, str):
+        raise DataError(f"{where}: an id must be a string, got {value!r}")
+    return checked_id(value, where)

@@ -123,6 +123,9 @@ def test_a_gzipped_run(tmp_path: Path) -> None:
         ("q Q0 a 1 high t\n", ":1: score must be a number, got 'high'"),
         ("q Q0 a b 1 1.0 t\n", ":1: expected 'query Q0 doc rank score tag'"),
         ("q a 1.0\n", ":1: expected 'query Q0 doc rank score tag'"),
+        ("q Q0 a 1 1_0 t\n", ":1: score must be a number, got '1_0'"),
+        ("q Q0 a 1 \u0661 t\n", ":1: score must be a number"),
+        ("q Q0 a 1 1.0 t\nq Q0 b\0 2 0.5 t\n", ":2: a NUL byte"),
     ],
 )
 def test_bad_runs_name_the_line_and_the_value(tmp_path: Path, text: str, message: str) -> None:
@@ -139,7 +142,8 @@ def test_bad_runs_name_the_line_and_the_value(tmp_path: Path, text: str, message
         ([ScoredDoc("a", 1.0), ScoredDoc("a", 0.5)], "t", "lists a document twice"),
         ([ScoredDoc("a", float("nan"))], "t", "must be finite as 32-bit floats, got nan"),
         ([ScoredDoc("a", 1e39)], "t", "must be finite as 32-bit floats, got 1e"),
-        ([ScoredDoc("a b", 1.0)], "t", "ids must be one word each, got 'q' and 'a b'"),
+        ([ScoredDoc("", 1.0)], "t", "'' cannot be an id"),
+        ([ScoredDoc("a\0b", 1.0)], "t", "cannot be an id"),
         ([ScoredDoc("a", 1.0)], "two words", "must be one word, got 'two words'"),
     ],
 )

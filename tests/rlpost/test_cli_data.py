@@ -1,5 +1,6 @@
 """`rlpost data`, through the real command line."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,17 @@ def test_retrieve_names_the_engine_in_the_run(folder: Path, tmp_path: Path) -> N
     assert "bm25-bm25s-k1=0.9-b=0.4" in printed
     assert set(read_run(out)) == set(load_collection(folder).queries)
     assert all(line.endswith(" bm25-bm25s-k1=0.9-b=0.4") for line in out.read_text().splitlines())
+
+
+def test_ids_that_are_titles_go_all_the_way(folder: Path, tmp_path: Path) -> None:
+    corpus = (folder / "corpus.jsonl").read_text().replace('"hash"', '"Hash (file): 2"')
+    (folder / "corpus.jsonl").write_text(corpus)
+    queries = (folder / "queries.jsonl").read_text().replace('"q-hash"', '"what is it"')
+    (folder / "queries.jsonl").write_text(queries)
+    (folder / "qrels" / "test.tsv").write_text("what is it\tHash (file): 2\t2.0\nq-sums\tsums\t1\n")
+    out = tmp_path / "bm25.trec"
+    rlpost("data", "retrieve", folder, "--stage", "bm25s", "--depth", 3, "--out", out)
+    assert all(len(line.split()) == 6 for line in out.read_text().splitlines())
+    assert read_run(out)["what is it"][0].id == "Hash (file): 2"
+    printed = rlpost("evaluate", "--dataset", folder, "--run", out, "--json", "-")
+    assert json.loads(printed)["runs"]["bm25"] == {"nDCG@10": 1, "RR@10": 1}
