@@ -39,12 +39,12 @@ TITLES = Collection(
     name="titles",
     corpus={
         name: Document(id=name, title="", text="x")
-        for name in ("Bread  dough:2", "AT&T <x>", "100%20 sure", "50%", "%:odd", "é\u00a0b")
+        for name in ("Bread  dough:2", "AT&T <x>", "100%20 sure", "50%", "%:odd", "\u00e9\u00a0b")
     },
     queries={"what is it": "x", "2": "y"},
     qrels={
         "what is it": {"Bread  dough:2": 2, "100%20 sure": -1, "%:odd": 1},
-        "2": {"AT&T <x>": 1, "50%": 0, "é\u00a0b": 3},
+        "2": {"AT&T <x>": 1, "50%": 0, "\u00e9\u00a0b": 3},
     },
     excluded={"what is it": frozenset({"50%", "AT&T <x>"})},
 )
