@@ -1,12 +1,11 @@
 """Dense candidates through sentence-transformers, with the matrix of the corpus cached on disk."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankers.backends.sentence_load import load_sentence_model
 from rankers.cache import content_key, default_cache_dir, file_key, published
-from rankers.errors import DataError
 from rankers.types import Collection, ScoredDoc
 
 if TYPE_CHECKING:
@@ -130,15 +129,6 @@ def _encode(
 
 
 def _encoder(model: str | Path, max_tokens: int) -> Any:
-    from sentence_transformers import SentenceTransformer
-
-    try:
-        encoder = SentenceTransformer(str(model))
-    except (OSError, ValueError, json.JSONDecodeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(
-            f"cannot load {str(model)!r} with sentence-transformers ({reason}): give the folder of "
-            "an embedding model"
-        ) from None
+    encoder = load_sentence_model("SentenceTransformer", model)
     encoder.max_seq_length = min(max_tokens, encoder.max_seq_length or max_tokens)
     return encoder

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from rankers.backends.sentence_load import load_sentence_model
 from rlpost.encoder_rows import Row
 from rlpost.errors import UserError
 from rlpost.models import Dtype, resolve
@@ -24,21 +25,16 @@ class Encoder:
     """Embeds rows of token ids with all modules of a sentence-transformers model but dropout."""
 
     def __init__(self, model_path: str | Path, *, dtype: Dtype = "float32") -> None:
-        """Raises UserError when the folder is no sentence-transformers model."""
-        from sentence_transformers import SentenceTransformer
-        from transformers.utils import logging
-
+        """UserError or DataError when the folder is no whole sentence-transformers model."""
         folder = resolve(model_path)
         if not (folder / "modules.json").is_file():
             raise UserError(
                 f"{model_path} has no modules.json: name the folder of a sentence-transformers "
                 "model, such as all-MiniLM-L6-v2"
             )
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-        self._model: Any = SentenceTransformer(
-            str(folder), device="cpu", model_kwargs={"dtype": getattr(torch, dtype)}
+        self._model: Any = load_sentence_model(
+            "SentenceTransformer", folder, device="cpu", dtype=dtype
         )
-        self._model.eval()
 
     @property
     def backbone(self) -> PreTrainedModel:

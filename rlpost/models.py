@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rankers.errors import DataError
 from rlpost.errors import UserError
 from rlpost.types import Message
 
@@ -107,15 +108,17 @@ def load_base(path: str | Path, dtype: Dtype) -> PreTrainedModel:
     """The causal language model, on CPU, in evaluation mode. UserError when it cannot be one."""
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    from rankers.backends.weights import load_whole
+
     folder = resolve(path)
     try:
-        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, dtype)
+        model: PreTrainedModel = load_whole(
+            AutoModelForCausalLM, folder, dtype=getattr(torch, dtype)
         )
-    except (OSError, ValueError) as exc:
+    except DataError as exc:
+        raise UserError(str(exc)) from None
+    except (OSError, ValueError, RuntimeError) as exc:
         raise UserError(f"{path} is not a loadable causal language model: {exc}") from exc
     model.eval()  # type: ignore[no-untyped-call]
     return model

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from rlpost.config import RunConfig
 from rlpost.errors import UserError
+from rlpost.models import resolve
 from rlpost.tasks import iranker, pg_rank, rank_r1, recommend_data, rerank_data, rewrite_data
 from rlpost.tasks.task import Prepared
 
@@ -39,4 +40,14 @@ def prepare(cfg: RunConfig, *, say: Say) -> Prepared:
             f"rollout.engine is {cfg.rollout.engine!r} but it is not installed: "
             "run scripts/setup, or set rollout.engine=hf"
         )
-    return TASKS[cfg.task.kind](cfg, say)
+    prepared = TASKS[cfg.task.kind](cfg, say)
+    refuse_broken(cfg)
+    return prepared
+
+
+def refuse_broken(cfg: RunConfig) -> None:
+    """DataError for a causal model whose checkpoint lacks weights, before any engine starts."""
+    from rankers.backends.weights import check_causal
+
+    if cfg.rollout.engine != "encoder":
+        check_causal(resolve(cfg.model.path))

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from rankers.backends.rendering import Given, P, Renderer, T, answer_fitting
+from rankers.backends.weights import load_whole, with_adapter
 from rankers.errors import BackendError, backend_boundary
 from rankers.ports import Completion, LabelScores, Likelihood
 from rankers.prompts import Message
@@ -224,14 +225,8 @@ class HfBackend:
 
 def _load(model_path: str | Path, adapter: Path | None, dtype: torch.dtype) -> Any:
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     config = AutoConfig.from_pretrained(model_path)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model = cast(Any, kind.from_pretrained(model_path, dtype=dtype))
-    if adapter is None:
-        return model
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    model = load_whole(kind, model_path, dtype=dtype)
+    return model if adapter is None else with_adapter(model, adapter)

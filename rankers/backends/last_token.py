@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankers.backends.rendering import Renderer
+from rankers.backends.weights import load_whole
 from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
 from rankers.prompts import Message
@@ -53,7 +54,9 @@ class LastTokenEmbedder:
             )
         self._end = end
         with backend_boundary(f"loading {model_path} with transformers"):
-            self._model = AutoModel.from_pretrained(model_path, dtype=getattr(torch, dtype))
+            self._model = load_whole(
+                AutoModel, model_path, unused=("pooler",), dtype=getattr(torch, dtype)
+            )
             self._model.to(device).eval()
         self._max_batch_tokens = max_batch_tokens
 

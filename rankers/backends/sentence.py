@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rankers.backends.sentence_load import load_sentence_model
+from rankers.backends.weights import with_adapter
 from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
 from rankers.prompts import Message
@@ -42,13 +44,13 @@ class SentenceEmbedder:
         """``adapter``: a PEFT folder, merged into the transformer's weights. ``max_tokens``: at
         most the model's own limit. Raises DataError where it is no model."""
         import torch
-        from sentence_transformers import SentenceTransformer
 
+        read = partial(load_sentence_model, "SentenceTransformer", model_path, device=device)
         if adapter is None:
-            self._model = _loaded(SentenceTransformer, model_path, device, dtype)
+            self._model = read(dtype=dtype)
         else:
-            self._model = _loaded(SentenceTransformer, model_path, device, "float32")
-            _merge(self._model, adapter)
+            self._model = read(dtype="float32")
+            with_adapter(self._model[0].model, adapter)  # in place
             self._model.to(dtype=getattr(torch, dtype))
         limit = self._model.max_seq_length
         self._model.max_seq_length = min(filter(None, (max_tokens, limit)), default=None)
@@ -129,9 +131,7 @@ class SentenceCrossScorer:
         batch_size: int | None = None,
     ) -> None:
         """``max_tokens`` of query and passage together. Raises DataError where it is no model."""
-        from sentence_transformers import CrossEncoder
-
-        self._model = _loaded(CrossEncoder, model_path, device, dtype)
+        self._model = load_sentence_model("CrossEncoder", model_path, device=device, dtype=dtype)
         if max_tokens is not None:
             self._model.max_length = max_tokens
         if self._model.num_labels != 1:
@@ -178,22 +178,3 @@ class SentenceCrossScorer:
 
 def _plain(chat: Sequence[Message]) -> str:
     return "\n".join(turn["content"] for turn in chat)
-
-
-def _loaded(kind: Callable[..., Any], model_path: str | Path, device: str, dtype: Dtype) -> Any:
-    try:
-        return kind(str(model_path), device=device, model_kwargs={"dtype": dtype}).eval()
-    except (OSError, ValueError, json.JSONDecodeError) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise DataError(
-            f"cannot load {str(model_path)!r} with sentence-transformers ({reason}): give the "
-            "folder of such a model"
-        ) from None
-
-
-def _merge(model: Any, adapter: Path) -> None:
-    """Add ``adapter`` to the weights of the transformer inside ``model``, in place."""
-    from peft import PeftModel
-
-    with backend_boundary(f"loading the adapter {adapter}"):
-        PeftModel.from_pretrained(model[0].model, str(adapter)).merge_and_unload()

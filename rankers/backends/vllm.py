@@ -21,6 +21,7 @@ from rankers.backends.vllm_start import (
     scannable_modules,
     servable_rank,
 )
+from rankers.backends.weights import check_causal
 from rankers.errors import BackendError, DataError, NoEngineError, backend_boundary
 from rankers.ports import Completion, LabelScores, Likelihood
 from rankers.prompts import Message
@@ -59,6 +60,9 @@ class VllmBackend:
             raise NoEngineError(
                 f"vLLM does not run {model_path}, an encoder-decoder: use HfBackend"
             )
+        self._model_path = model_path
+        with backend_boundary(f"reading {model_path}"):
+            check_causal(model_path, adapter)
         with backend_boundary("importing vLLM"):
             llm_class = import_llm()
             settings = device_settings(
@@ -96,6 +100,7 @@ class VllmBackend:
             )
         other = copy.copy(self)
         with backend_boundary(f"loading the adapter {adapter}"):
+            check_causal(self._model_path, adapter)
             other._add(adapter, self._lora.lora_int_id + 1)
         return other
 

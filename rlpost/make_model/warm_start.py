@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 from datasets import disable_progress_bars
 from transformers import (
-    AutoModelForCausalLM,
     PreTrainedTokenizerBase,
     PrinterCallback,
     TrainerCallback,
@@ -29,7 +28,7 @@ from transformers.utils import logging
 from rlpost.errors import UserError
 from rlpost.make_model.example import Example
 from rlpost.make_model.save import save_model
-from rlpost.models import load_tokenizer
+from rlpost.models import load_base, load_tokenizer
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,7 +67,7 @@ def warm_start(
         )
     set_seed(seed)
     tokenizer = load_tokenizer(model_dir)
-    model = AutoModelForCausalLM.from_pretrained(model_dir, dtype=torch.float32)
+    model = load_base(model_dir, "float32")
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         trainer = AnswerTrainer(
