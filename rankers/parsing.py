@@ -4,13 +4,16 @@ import re
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
-Labels = Literal["numbers", "letters"]
+from rankers.chains import COUNT, Chain, Labels, best_chain, is_strict
+
 Rule = Literal["strict", "loose", "none"]
 Malformed = Literal["ok", "wrong_format", "repetition", "missing"]
 A_co = TypeVar("A_co", covariant=True)
 
-_ID = {"numbers": r"\[[0-9]{1,9}\]", "letters": r"\[[A-Z]\]"}
-_CHAIN = {labels: re.compile(rf"{one}(?:\s*>\s*{one})*") for labels, one in _ID.items()}
+_THOUGHT = r"(?:seed:)?(?:think|thinking|thought|reasoning)"
+_OPENED = re.compile(rf"<{_THOUGHT}>|\[THINK\]", re.IGNORECASE)
+_CLOSED = re.compile(rf"</{_THOUGHT}>|\[/THINK\]", re.IGNORECASE)
+_BLOCK = re.compile(r"<answer>|</answer>", re.IGNORECASE)
 
 # rank_llm's table: superscript, subscript, circled, negative circled, full-width, full-stop digits.
 _FAKE_DIGITS = str.maketrans(
@@ -60,19 +63,43 @@ class Parsed:
 def parse_permutation(text: str, n: int, *, labels: Labels = "numbers") -> Parsed:
     """Read the ranking of ``n`` candidates out of ``text``; never raises, whatever the text.
 
-    Strict rule: the last maximal chain of bracketed ids joined by ``>`` after the last closing
-    think tag; a lone id counts only where it is the whole answer. Else the loose rule, which is
-    rank_llm's. Reasoning that never closes holds no answer: rule ``none``.
+    After the reasoning, and in the answer tags if there are any, the chain counts that lists most
+    candidates: see ``rankers.chains.best_chain``. Rule ``strict`` is bracketed ids joined by ``>``;
+    a lone one counts so only where it is the whole answer. Any other chain or list, and where there
+    is none all that the answer names, is ``loose``; at last every run of digits, rank_llm's rule,
+    but for how many passages there are.
+    Reasoning that never closes holds no answer: rule ``none``.
     """
-    answer = text.rpartition("</think>")[2].strip()
-    if "<think>" in answer:
+    answer = after_reasoning(text)
+    if answer is None:
         return _parsed([], n, rule="none", whole=False)
-    chain = _last_chain(answer, labels)
+    answer = answer.strip()
+    chain = _best(answer, n, labels)
     if chain is not None:
-        ids = [_number(label, labels) for label in re.findall(r"\w+", chain, re.ASCII)]
-        return _parsed(ids, n, rule="strict", whole=chain == answer)
-    ids = loose_ids(answer, labels=labels)
+        rule: Rule = "strict" if chain.strict else "loose"
+        asked = text.rpartition("</think>")[2].strip()  # the format is that of the prompts alone
+        return _parsed(list(chain.ids), n, rule=rule, whole=is_strict(asked, labels))
+    ids = loose_ids(COUNT.sub(" ", answer), labels=labels)
     return _parsed(ids, n, rule="loose" if ids else "none", whole=False)
+
+
+def after_reasoning(text: str) -> str | None:
+    """What stands after the last closing think tag; None where reasoning is opened after it.
+
+    The tags of reasoning models in any case: ``<think>``, ``<thinking>``, ``[THINK]`` and the like.
+    """
+    start = max((match.end() for match in _CLOSED.finditer(text)), default=0)
+    return None if _OPENED.search(text, start) else text[start:]
+
+
+def answer_tags(answer: str) -> str | None:
+    """What stands in the last answer tags, be they closed or cut off; None where there are none."""
+    opened = [match for match in _BLOCK.finditer(answer) if not match.group().startswith("</")]
+    if not opened:
+        return None
+    start = opened[-1].end()
+    closed = _BLOCK.search(answer, start)
+    return answer[start : closed.start() if closed else len(answer)].strip()
 
 
 def loose_ids(text: str, *, labels: Labels = "numbers") -> list[int]:
@@ -93,16 +120,10 @@ def loose_ids(text: str, *, labels: Labels = "numbers") -> list[int]:
         return []
 
 
-def _last_chain(answer: str, labels: Labels) -> str | None:
-    chains = [match.group() for match in _CHAIN[labels].finditer(answer)]
-    joined = [chain for chain in chains if ">" in chain]
-    if joined:
-        return joined[-1]
-    return answer if chains == [answer] else None
-
-
-def _number(label: str, labels: Labels) -> int:
-    return int(label) if labels == "numbers" else ord(label) - 64
+def _best(answer: str, n: int, labels: Labels) -> Chain | None:
+    block = answer_tags(answer)
+    found = best_chain(block, n, labels) if block else None
+    return found or best_chain(answer, n, labels)
 
 
 def _parsed(ids: list[int], n: int, *, rule: Rule, whole: bool) -> Parsed:
