@@ -1,6 +1,7 @@
 """Name or folder -> Collection: `pydoc`, a folder of files, or a name of ir_datasets."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +20,7 @@ def load_collection(
     *,
     unknown_docs: UnknownDocs = "error",
     identical_ids: IdenticalIds = "auto",
+    queries: Literal["judged", "all"] = "judged",
     cache_dir: Path | None = None,
 ) -> Collection:
     """One split of a collection: its whole corpus, and the queries its qrels judge.
@@ -36,18 +38,26 @@ def load_collection(
     query's results. ``auto`` takes it for that where ids are equal and so are texts: in MS MARCO
     equal numbers mean nothing. ``drop`` goes by the ids alone, as BEIR's evaluator does.
 
+    ``queries``: ``all`` keeps those that nobody has judged too, behind the others, and takes a
+    split without judgements: a run can be made and reranked before anything is judged.
+
     Raises DataError, one sentence with file and line, on anything missing or malformed.
     """
     if str(path_or_name) == "pydoc":
         return _pydoc(split, cache_dir)
-    folder = Path(path_or_name)
+    folder, judged = Path(path_or_name), queries == "judged"
     if folder.is_dir():
-        parts = parts_of_folder(folder, split)
+        parts = parts_of_folder(folder, split, judged=judged)
     else:
         from rankers.named import parts_of_name
 
-        parts = parts_of_name(str(path_or_name), split)
-    return _assembled(parts, unknown_docs=unknown_docs, identical_ids=identical_ids)
+        parts = parts_of_name(str(path_or_name), split, judged=judged)
+    return _assembled(parts, unknown_docs, identical_ids, judged=judged)
+
+
+def judged_alone(collection: Collection) -> Collection:
+    """The collection without the queries that nobody has judged."""
+    return replace(collection, queries={q: collection.queries[q] for q in collection.qrels})
 
 
 def collection_key(collection: Collection) -> str:
@@ -76,7 +86,7 @@ def without_excluded(
 
 
 def _assembled(
-    parts: Parts, *, unknown_docs: UnknownDocs, identical_ids: IdenticalIds
+    parts: Parts, unknown_docs: UnknownDocs, identical_ids: IdenticalIds, *, judged: bool
 ) -> Collection:
     corpus = {document.id: document for document in parts.documents}
     if not corpus:
@@ -85,7 +95,8 @@ def _assembled(
     if not all_queries:
         raise DataError(f"{parts.queries_from} is empty: it must hold at least one query")
     qrels = _qrels(parts, corpus, all_queries, unknown_docs)
-    queries = {query_id: all_queries[query_id] for query_id in qrels}
+    kept = dict.fromkeys(qrels) if judged else {**dict.fromkeys(qrels), **all_queries}
+    queries = {query_id: all_queries[query_id] for query_id in kept}
     excluded: dict[str, set[str]] = {}
     for query_id, doc_id in parts.excluded:
         if query_id in queries:

@@ -63,8 +63,11 @@ class Parts:
     judgements_from: str
 
 
-def parts_of_folder(folder: Path, split: str) -> Parts:
-    """The parts of one split. Raises DataError naming the file that is missing."""
+def parts_of_folder(folder: Path, split: str, *, judged: bool = True) -> Parts:
+    """The parts of one split. Raises DataError naming the file that is missing.
+
+    Where not ``judged``, a split without judgements is no error.
+    """
     if (folder / "documents").is_dir() and (folder / "examples").is_dir():
         return _bright(folder, split)
     documents = _found(folder, DOCUMENTS, split)
@@ -74,7 +77,7 @@ def parts_of_folder(folder: Path, split: str) -> Parts:
     if queries is None:
         raise DataError(f"{folder} has no queries: it must hold {_names(QUERIES, split)}")
     qrels = _found(folder, QRELS, split)
-    if qrels is None:
+    if qrels is None and judged:
         splits = splits_of_folder(folder)
         remedy = f"use one of {', '.join(splits)}" if splits else f"add {_names(QRELS, split)}"
         raise DataError(f"{folder} has no split {split!r} ({_names(QRELS, split)}): {remedy}")
@@ -83,12 +86,12 @@ def parts_of_folder(folder: Path, split: str) -> Parts:
         name=folder.resolve().name,
         documents=DOCUMENTS[documents[0]](documents[1]),
         queries=QUERIES[queries[0]](queries[1]),
-        judgements=read_judgements(qrels[1]),
+        judgements=() if qrels is None else read_judgements(qrels[1]),
         excluded=() if excluded is None else _read_excluded(excluded[1]),
         pool=(folder / "runs").is_dir(),
         documents_from=str(documents[1]),
         queries_from=str(queries[1]),
-        judgements_from=str(qrels[1]),
+        judgements_from="" if qrels is None else str(qrels[1]),
     )
 
 

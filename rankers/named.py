@@ -22,8 +22,9 @@ def names(match: str = "") -> list[str]:
     return sorted(n for n in registered if match in n and _judged(registered[n]))
 
 
-def parts_of_name(name: str, split: str) -> Parts:
-    """The parts of ``name/split``, or of ``name`` where it is a split already.
+def parts_of_name(name: str, split: str, *, judged: bool = True) -> Parts:
+    """The parts of ``name/split``, or of ``name`` where it is a split already. Where not
+    ``judged``, one without judgements is no error.
 
     Raises DataError on an unknown name, and, naming the files and where to put them, where they
     cannot be downloaded.
@@ -37,7 +38,7 @@ def parts_of_name(name: str, split: str) -> Parts:
             f"or a name of ir_datasets{_similar(name)}"
         )
     dataset = ir_datasets.load(full)
-    if not _judged(dataset):
+    if not (_judged(dataset) if judged else _has_texts(dataset)):
         splits = [n for n in names(f"{full}/") if n.startswith(f"{full}/")]
         remedy = f"use one of {', '.join(splits[:8])}" if splits else "choose another"
         raise DataError(f"ir_datasets' {full!r} has no judged queries: {remedy}")
@@ -51,8 +52,8 @@ def parts_of_name(name: str, split: str) -> Parts:
 
 
 def _parts(dataset: Any, name: str) -> Parts:
-    judgements = list(dataset.qrels_iter())
-    left_out = _EXCLUDED in dataset.qrels_defs()
+    judgements = list(dataset.qrels_iter()) if dataset.has_qrels() else []
+    left_out = dataset.has_qrels() and _EXCLUDED in dataset.qrels_defs()
     return Parts(
         name=name.replace("/", "-"),
         documents=list(_documents(dataset)),
@@ -90,7 +91,11 @@ def _queries(dataset: Any) -> Iterator[Query]:
 
 
 def _judged(dataset: Any) -> bool:
-    return bool(dataset.has_docs() and dataset.has_queries() and dataset.has_qrels())
+    return _has_texts(dataset) and bool(dataset.has_qrels())
+
+
+def _has_texts(dataset: Any) -> bool:
+    return bool(dataset.has_docs() and dataset.has_queries())
 
 
 def _similar(name: str) -> str:

@@ -11,7 +11,7 @@
 | sum(A, B, ...) | sum of their min-max normalised scores |
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -130,12 +130,33 @@ def _file(path: str, request: _Request) -> FirstStage:
 
 
 def _read(path: Path, request: _Request) -> Run:
-    run = without_excluded(read_run(path), request.collection.excluded)
-    return {
+    collection = request.collection
+    given = read_run(path)
+    run = without_excluded(given, collection.excluded)
+    found = {
         query_id: run[query_id][: request.depth]
-        for query_id in request.collection.queries
+        for query_id in collection.queries
         if query_id in run
     }
+    if not found:
+        raise DataError(
+            f"no query of {path} is among the {len(collection.queries)} queries of "
+            f"{collection.name}, such as {_one(collection.queries)}; it has {_one(given)}: check "
+            "that they belong together"
+        )
+    docs = {doc.id for ranked in found.values() for doc in ranked}
+    unknown = sorted(docs - collection.corpus.keys())
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} of {len(docs)} documents of {path}, such as {unknown[0]!r}, are not "
+            f"in {collection.name}, which has {_one(collection.corpus)}: check that they belong "
+            "together"
+        )
+    return found
+
+
+def _one(ids: Iterable[str]) -> str:
+    return repr(next(iter(ids)))
 
 
 def _fused(

@@ -44,7 +44,8 @@ class Query:
 class Collection:
     """Documents with judged queries: one split of a test collection. Treat the mappings as frozen.
 
-    ``queries`` holds exactly the queries of ``qrels``, in the order of the qrels file.
+    ``queries`` holds exactly the queries of ``qrels``, in the order of the qrels file; only a
+    collection loaded with the queries that nobody has judged has these behind them.
     """
 
     name: str

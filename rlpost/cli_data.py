@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -130,21 +131,42 @@ def retrieve(
     depth: Annotated[int, typer.Option(min=1, help="Candidates per query")] = 1000,
     unknown_docs: UnknownDocsOption = "error",
     identical_ids: IdenticalIdsOption = "auto",
+    queries: Annotated[
+        Literal["judged", "all"] | None,
+        typer.Option(help="Queries that the split judges, or all; default: judged, if any are"),
+    ] = None,
 ) -> None:
     """Write the candidates of a first stage; the run's tag names the engine."""
-    from rankers.datasets import load_collection
+    from rankers.datasets import judged_alone, load_collection
     from rankers.folders import given_runs
     from rankers.stages import first_stage
     from rankers.trec import write_run
 
     collection = load_collection(
-        dataset, split, unknown_docs=unknown_docs, identical_ids=identical_ids
+        dataset,
+        split,
+        unknown_docs=unknown_docs,
+        identical_ids=identical_ids,
+        queries="judged" if queries == "judged" else "all",
     )
+    unjudged = len(collection.queries) - len(collection.qrels)
+    if queries is None and collection.qrels:
+        collection = judged_alone(collection)
+        _note(unjudged, f"queries of {dataset} have no judgements in split {split!r}: left out")
+    else:
+        _note(unjudged, f"queries of {dataset} have no judgements in split {split!r}")
     found = first_stage(collection, stage, depth=depth, given=given_runs(Path(dataset)))
     write_run(out, found.run, tag=found.tag)
+    lacking = sum(not found.run.get(query_id) for query_id in collection.queries)
+    _note(lacking, f"of {len(collection.queries)} queries have no candidate")
     print(
         f"{out}: {len(found.run)} queries, {sum(map(len, found.run.values()))} lines, {found.tag}"
     )
+
+
+def _note(count: int, text: str) -> None:
+    if count:
+        print(f"note: {count} {text}", file=sys.stderr)
 
 
 def _words(texts: Iterable[str]) -> float:

@@ -29,8 +29,11 @@ def rerank(
     run: Annotated[Path, opt("TREC run, or JSONL of queries with passages, to rerank")],
     out: Annotated[Path, opt("Where the reranked run goes: .jsonl for JSON lines, else TREC")],
     dataset: Annotated[str | None, opt("Collection that has the texts of a TREC run")] = None,
-    split: Annotated[str, opt("Split of the collection; its judged queries are reranked")] = "test",
+    split: Annotated[str, opt("Split of the collection: what an evaluation leaves out")] = "test",
     identical_ids: IdenticalIdsOption = "auto",
+    queries: Annotated[
+        Literal["all", "judged"], opt("All queries of the run, or those that the split judges")
+    ] = "all",
     depth: Annotated[int, opt("Passages of each query to rerank and to write", min=1)] = 100,
     limit: Annotated[Count, opt("Only the first so many queries", min=1)] = None,
     resume: Annotated[bool, opt("Go on where a killed one stopped", "--resume")] = False,
@@ -77,7 +80,7 @@ def rerank(
         passage_tokens=passage_tokens,
     )
     job = Job(spec=spec, run=run, out=out, dataset=dataset, split=split, limit=limit)
-    job = replace(job, identical_ids=identical_ids)
+    job = replace(job, identical_ids=identical_ids, queries=queries)
     start(replace(job, resume=resume, overwrite=overwrite, strict=strict, at_once=at_once))
 
 

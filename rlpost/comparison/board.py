@@ -132,6 +132,8 @@ def scoreboard(request: Request) -> Scoreboard:
     source = provenance(collection=collection, runs=dict(zip(names, paths, strict=True)))
     if request.queries == "shared":
         collection = _shared(collection, given)
+    for name, path in zip(names, paths, strict=True):
+        _refuse_stranger(name, path, given[name], collection)
     rankings = {name: without_excluded(run, collection.excluded) for name, run in given.items()}
     runs = {
         name: _evaluated(path, rankings[name], collection, request.measures)
@@ -167,6 +169,30 @@ def _shared(collection: Collection, runs: Mapping[str, Run]) -> Collection:
         )
     qrels = {query: judged for query, judged in collection.qrels.items() if query in kept}
     return replace(collection, qrels=qrels)
+
+
+def _refuse_stranger(name: str, path: Path, run: Run, collection: Collection) -> None:
+    """UserError where no document of the run is one of the collection's: all measures would be 0,
+    though the queries fit."""
+    if not set(run) & set(collection.qrels):
+        return  # told with the queries
+    docs, unknown = _unknown_docs(run, collection)
+    if unknown and len(unknown) == len(docs):
+        raise UserError(
+            f"{len(unknown)} of {len(docs)} documents of {name}, such as {min(unknown)!r}, are not "
+            f"in the collection {collection.name}, which has {next(iter(collection.corpus))!r}: "
+            f"{path} belongs to another collection or version of it"
+        )
+
+
+def _unknown_docs(run: Run, collection: Collection) -> tuple[set[str], set[str]]:
+    """Documents of a run for judged queries, and those of them that the collection knows neither
+    as documents nor from judgements."""
+    docs = {doc.id for query in collection.qrels for doc in run.get(query, ())}
+    unknown = docs - collection.corpus.keys()
+    for gains in collection.qrels.values() if unknown else ():
+        unknown -= gains.keys()
+    return docs, unknown
 
 
 def _evaluated(path: Path, run: Run, collection: Collection, measures: Sequence[str]) -> Evaluation:
@@ -213,6 +239,16 @@ def _notes(
             notes.append(f"{name} lacks {lacking} of {len(judged)} judged queries: they count 0.")
         if others := len(set(run) - judged):
             notes.append(f"{name} has {others} other queries: they do not count.")
+        docs, unknown = _unknown_docs(run, collection)
+        if unknown:
+            notes.append(
+                f"{len(unknown)} of {len(docs)} documents of {name} are not in the collection, "
+                f"such as {min(unknown)!r}."
+            )
+        if not any(
+            doc.id in gains for q, gains in collection.qrels.items() for doc in run.get(q, ())
+        ):
+            notes.append(f"No document of {name} is judged: every measure of relevance is 0.")
         left_out = sum(len(run[q]) - len(docs) for q, docs in rankings[name].items())
         if left_out:
             notes.append(f"{left_out} documents of {name} are left out by the collection's rules.")

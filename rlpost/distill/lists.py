@@ -45,6 +45,25 @@ class TeacherList:
         return tuple(sorted(range(len(self.ranks)), key=lambda i: self.ranks[i]))
 
 
+def strangers(run: Run, collection: Collection, name: str) -> list[str]:
+    """What of a teacher's run the collection lacks, in sentences; such parts teach nothing."""
+    found = []
+    queries = [query_id for query_id in run if query_id not in collection.queries]
+    if queries:
+        found.append(
+            f"{len(queries)} of {len(run)} queries of {name}, such as {queries[0]!r}, are no "
+            "training queries: they are left out"
+        )
+    docs = {doc.id for query_id in collection.queries for doc in run.get(query_id, ())}
+    unknown = docs - collection.corpus.keys()
+    if unknown:
+        found.append(
+            f"{len(unknown)} of {len(docs)} documents of {name}, such as {min(unknown)!r}, are not "
+            "in the collection: they are left out"
+        )
+    return found
+
+
 class TeacherLists:
     """An endless stream of lists of equal length; every epoch visits each query once."""
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rankers.trec import read_run
 from rankers.types import Passage, Query, Run
 from rlpost.distill.config import DistillConfig, load
-from rlpost.distill.lists import TeacherLists, Texts
+from rlpost.distill.lists import TeacherLists, Texts, strangers
 from rlpost.distill.progress import watched
 from rlpost.distill.students import build, ranker
 from rlpost.evaluation import compared, save_run
@@ -103,6 +103,9 @@ def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
         seed=cfg.seed,
         shown=first_stage if cfg.input_order == "first_stage" else None,
     )
+    if teacher is not None:
+        for note in strangers(teacher, training.collection, str(cfg.teacher)):
+            say(note)
     held_out, first_stage = texts_of(cfg.data.eval_split)
     refuse_overlap(training.collection, held_out.collection)
     say(f"the teacher has lists of {cfg.candidates} for {len(lists)} training queries")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rankers.datasets import IdenticalIds, load_collection, without_excluded
 from rankers.errors import DataError
@@ -71,11 +71,14 @@ def read_problems(
     run: Path,
     depth: int,
     identical_ids: IdenticalIds = "auto",
+    queries: Literal["all", "judged"] = "all",
+    say: Callable[[str], None] = lambda text: None,
 ) -> Problems:
     """The problems of a run file. Raises DataError or UserError, one sentence, on what is wrong.
 
-    Queries that the split does not judge are left out: nothing could be measured on them. So are
-    documents that the evaluation leaves out of a query's results.
+    Documents that the evaluation leaves out of a query's results are left out, and so are queries
+    that the collection lacks and, with ``queries="judged"``, those that the split does not judge;
+    ``say`` is told how many.
     """
     if is_jsonl(run):
         if dataset is not None:
@@ -84,13 +87,19 @@ def read_problems(
     if dataset is None:
         raise UserError(f"{run} names documents only: give the --dataset that has their texts")
     found = read_run(run)
-    collection = load_collection(dataset, split, unknown_docs="keep", identical_ids=identical_ids)
+    collection = load_collection(
+        dataset, split, unknown_docs="keep", identical_ids=identical_ids, queries=queries
+    )
     found = without_excluded(found, collection.excluded)
     query_ids = [query_id for query_id in found if query_id in collection.queries]
+    where = f"{dataset}" if queries == "all" else f"split {split!r} of {dataset}"
     if not query_ids:
-        raise DataError(
-            f"no query of {run} is in split {split!r} of {dataset}: check that they belong together"
-        )
+        raise DataError(f"no query of {run} is in {where}: check that they belong together")
+    if left_out := len(found) - len(query_ids):
+        say(f"{left_out} of {len(found)} queries of {run} are not in {where}: they are left out")
+    unjudged = sum(query_id not in collection.qrels for query_id in query_ids)
+    if unjudged:
+        say(f"{unjudged} of {len(query_ids)} queries have no judgements in split {split!r}")
     for query_id in query_ids:
         for doc in found[query_id][:depth]:
             if doc.id not in collection.corpus:

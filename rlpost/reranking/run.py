@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -39,6 +40,8 @@ class Job:
     dataset: str | None = None
     split: str = "test"
     identical_ids: IdenticalIds = "auto"
+    queries: Literal["all", "judged"] = "all"
+    """Those of the run that the collection has, or of them those that the split judges."""
     limit: int | None = None
     resume: bool = False
     overwrite: bool = False
@@ -113,6 +116,8 @@ def rerank(job: Job, console: Console) -> Cost:
         run=job.run,
         depth=job.spec.depth,
         identical_ids=job.identical_ids,
+        queries=job.queries,
+        say=lambda text: console.print(text, markup=False, soft_wrap=True),
     )
     _clear_target(job)
     trace = TraceFile(job.trace_path, job.settings())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,12 @@ def start(job: Job, *, json_to: str | None, html: Path | None) -> None:
     """Measure, show, write. Raises UserError or DataError on bad input."""
     console = Console(stderr=True, highlight=False)
     computable([job.measure])
-    problems, qrels = _problems(job, job.dataset, job.split, job.run)
-    others = {name: _problems(job, name, "test", Path(path)) for name, path in job.also}
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    problems, qrels = _problems(job, job.dataset, job.split, job.run, say)
+    others = {name: _problems(job, name, "test", Path(path), say) for name, path in job.also}
     reranker = build(job.spec).reranker
     report = measure_robustness(
         lambda wanted: [found for _, found in lockstep(reranker, wanted, at_once=job.at_once)],
@@ -55,7 +60,7 @@ def start(job: Job, *, json_to: str | None, html: Path | None) -> None:
         repeats=job.repeats,
         seed=job.seed,
         others=others,
-        on_progress=lambda text: console.print(text, markup=False),
+        on_progress=say,
     )
     origin = provenance(
         collection=load_collection(job.dataset, job.split, unknown_docs="keep"),
@@ -73,7 +78,11 @@ def start(job: Job, *, json_to: str | None, html: Path | None) -> None:
         output.show(report)
 
 
-def _problems(job: Job, dataset: str, split: str, run: Path) -> tuple[list[Problem], Qrels]:
-    found = read_problems(dataset=dataset, split=split, run=run, depth=job.spec.depth)
+def _problems(
+    job: Job, dataset: str, split: str, run: Path, say: Callable[[str], None]
+) -> tuple[list[Problem], Qrels]:
+    found = read_problems(
+        dataset=dataset, split=split, run=run, depth=job.spec.depth, queries="judged", say=say
+    )
     problems = [found.problem(query_id) for query_id in list(found.query_ids)[: job.limit]]
     return problems, load_collection(dataset, split, unknown_docs="keep").qrels

@@ -94,7 +94,11 @@ def candidate_lists(
     )
     say(f"first stage {data.first_stage} over {len(collection.queries)} {split} queries")
     given = given_runs(Path(data.path))
-    return collection, first_stage(collection, data.first_stage, depth=depth, given=given).run
+    run = first_stage(collection, data.first_stage, depth=depth, given=given).run
+    lacking = sum(not run.get(query_id) for query_id in collection.queries)
+    if lacking:
+        say(f"{lacking} of {len(collection.queries)} {split} queries have no candidate")
+    return collection, run
 
 
 def refuse_overlap(training: Collection, measured: Collection) -> None:

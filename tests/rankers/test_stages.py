@@ -81,6 +81,23 @@ def test_names_that_stand_for_nothing(toy: Collection, name: str, message: str) 
         first_stage(toy, name)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("elsewhere Q0 z 1 1.0 t", "no query of .* is among the 2 queries of"),
+        ("r Q0 pre_z 1 1.0 t", "1 of 1 documents of .*, such as 'pre_z', are not in"),
+    ],
+)
+def test_a_run_of_another_collection_is_refused(
+    toy: Collection, tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "other.trec"
+    path.write_text(line + "\n")
+    for name in (f"run:{path}", f"rrf(run:{path}, run:{path})", "given:other"):
+        with pytest.raises(DataError, match=message):
+            first_stage(toy, name, given={"other": path})
+
+
 def test_a_name_is_checked_without_loading_anything() -> None:
     name = "rrf(bm25, sum(dense:no/such/model, given:x))"
     assert parts_of(name) == ["bm25", "dense:no/such/model", "given:x"]

@@ -1,6 +1,7 @@
 """`rlpost data`, through the real command line."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,20 @@ def test_ids_that_are_titles_go_all_the_way(folder: Path, tmp_path: Path) -> Non
     assert read_run(out)["what is it"][0].id == "Hash (file): 2"
     printed = rlpost("evaluate", "--dataset", folder, "--run", out, "--json", "-")
     assert json.loads(printed)["runs"]["bm25"] == {"nDCG@10": 1, "RR@10": 1}
+
+
+def test_queries_that_nobody_has_judged_are_counted_or_retrieved_for(
+    folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "bm25.trec"
+    words = ("data", "retrieve", folder, "--stage", "bm25s", "--out", out)
+    note = f"note: 8 queries of {folder} have no judgements in split 'test'"
+    assert f"{note}: left out" in rlpost(*words)
+    assert len(read_run(out)) == 4
+    printed = rlpost(*words, "--queries", "all")
+    assert f"{note}\n" in printed
+    assert "note: 2 of 12 queries have no candidate" in printed
+    assert len(read_run(out)) == 10
+    shutil.rmtree(folder / "qrels")
+    assert "12 queries" in rlpost(*words)
+    assert len(read_run(out)) == 10

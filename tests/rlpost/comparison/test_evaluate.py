@@ -212,3 +212,21 @@ def test_cost_comes_from_the_trace_beside_the_run(
 
 def test_percentiles_are_nearest_rank() -> None:
     assert [percentile([3.0, 1.0, 2.0], share) for share in (0.01, 0.5, 0.95)] == [1.0, 2.0, 3.0]
+
+
+def test_documents_of_another_collection_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(folder / "prefixed.trec", {q: f"pre_{q.removeprefix('q-')}" for q in QUERIES})
+    assert evaluate(monkeypatch, "--run", "prefixed.trec") == 2
+    error = capsys.readouterr().err
+    assert "4 of 4 documents of prefixed, such as 'pre_hash', are not in the collection" in error
+    write(folder / "partly.trec", {"q-hash": "pre_hash hash", "q-rand": "rand", "q-sums": "new"})
+    assert evaluate(monkeypatch, "--run", "partly.trec", "--json", "-") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert "2 of 4 documents of partly are not in the collection, such as 'new'." in result["notes"]
+    assert result["runs"]["partly"]["RR@10"] == (0.5 + 1) / 4
+    write(folder / "unjudged.trec", {"q-hash": "rand sums"})
+    assert evaluate(monkeypatch, "--run", "unjudged.trec", "--json", "-") == 0
+    notes = json.loads(capsys.readouterr().out)["notes"]
+    assert "No document of unjudged is judged: every measure of relevance is 0." in notes

@@ -15,7 +15,7 @@ from rankers.trec import write_run
 from rankers.types import ScoredDoc
 from rlpost.cli import app
 from rlpost.distill.config import load
-from rlpost.distill.lists import TeacherLists, Texts
+from rlpost.distill.lists import TeacherLists, Texts, strangers
 from rlpost.distill.run import distill
 from rlpost.errors import UserError
 from rlpost.models import load_tokenizer
@@ -116,6 +116,16 @@ def test_lists_are_the_teachers_best_in_another_order(beir: Path, tiny_model: Pa
     assert lists.batch(3, 4) == lists.batch(0, 16)[12:]
     with pytest.raises(UserError, match="for none of the 8 training queries"):
         TeacherLists(texts=texts, run=run, length=5, seed=0)
+
+
+def test_what_does_not_fit_of_a_teachers_run_is_counted(beir: Path) -> None:
+    run = {"q-list": [ScoredDoc("list", 2.0), ScoredDoc("pre_dict", 1.0)], "elsewhere": []}
+    assert strangers(run, load_collection(beir, "train"), "t.trec") == [
+        "1 of 2 queries of t.trec, such as 'elsewhere', are no training queries: they are left out",
+        "1 of 2 documents of t.trec, such as 'pre_dict', are not in the collection: they are left "
+        "out",
+    ]
+    assert strangers({"q-list": run["q-list"][:1]}, load_collection(beir, "train"), "t") == []
 
 
 def test_lists_may_be_shown_as_the_first_stage_has_them(beir: Path) -> None:
