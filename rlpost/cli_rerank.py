@@ -13,6 +13,7 @@ from rlpost.errors import UserError
 
 Backend = Literal["vllm", "hf", "openai", "sentence-transformers"]
 Dtype = Literal["float32", "bfloat16"]
+Kept = Literal["all", "judged"]
 Count = int | None
 
 
@@ -31,9 +32,7 @@ def rerank(
     dataset: Annotated[str | None, opt("Collection that has the texts of a TREC run")] = None,
     split: Annotated[str, opt("Split of the collection: what an evaluation leaves out")] = "test",
     identical_ids: IdenticalIdsOption = "auto",
-    queries: Annotated[
-        Literal["all", "judged"], opt("All queries of the run, or those that the split judges")
-    ] = "all",
+    queries: Annotated[Kept, opt("All queries of the run, or those that the split judges")] = "all",
     depth: Annotated[int, opt("Passages of each query to rerank and to write", min=1)] = 100,
     limit: Annotated[Count, opt("Only the first so many queries", min=1)] = None,
     resume: Annotated[bool, opt("Go on where a killed one stopped", "--resume")] = False,
