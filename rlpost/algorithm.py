@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rlpost.aggregation import AGGREGATIONS, Aggregation, Totals, weighted_sum
 from rlpost.choice import Choices, choose, choose_all, choose_if, parameters_of
+from rlpost.clipping import Clips, clips_of
 from rlpost.correction import CORRECTIONS
 from rlpost.credit import CREDIT, Credit
 from rlpost.entropy import ENTROPY, EntropyBonus
@@ -33,8 +34,6 @@ class Loss(NamedTuple):
 
     total: Tensor
     """[] its share of the step's loss."""
-    objective_T: Tensor
-    """The objective alone, before weights, masks, penalties and aggregation."""
     near_T: Tensor | None
     """False where the sequence mask took the objective away; None without one."""
 
@@ -54,6 +53,8 @@ class Algorithm:
     """What each token weighs, by the weights before the step."""
     weighted_objective: bool = False
     """Whether the objective uses off-policy weights itself."""
+    clips: Clips | None = None
+    """How the objective clips; None when it bounds no ratio."""
     sequence_mask: SequenceMask | None = None
     """Sequences to leave out, judged at every update."""
     kl: Penalty | None = None
@@ -119,8 +120,7 @@ class Algorithm:
         """Weights and masks act on the objective alone; a KL penalty and an entropy bonus act on
         every token that is present.
         """
-        objective_T = self.objective(logprobs_T, sampled)
-        loss_T = objective_T
+        loss_T = self.objective(logprobs_T, sampled)
         if sampled.weights_T is not None and not self.weighted_objective:
             loss_T = loss_T * sampled.weights_T
         near_T = None
@@ -135,7 +135,7 @@ class Algorithm:
         if self.entropy is not None:
             bonus = _present(entropy_T, sampled).sum() / totals.tokens
             total = total - self.entropy.coefficient * bonus
-        return Loss(total, objective_T, near_T)
+        return Loss(total, near_T)
 
 
 def _present(values_T: Tensor, sampled: SampledTokens) -> Tensor:
@@ -162,6 +162,7 @@ def algorithm(**choices: Unpack[Choices]) -> Algorithm:
         mask_truncated=choices.get("mask_truncated", False),
         weighting=_weighting(choices),
         weighted_objective=objective["kind"] in WEIGHTED,
+        clips=clips_of(objective),
         sequence_mask=choose_if(SEQUENCE_MASKS, choices.get("sequence_mask"), what="sequence mask"),
         kl=choose(PENALTIES, kl, what="kl") if kl and in_loss else None,
         reward_kl=choose(REWARD_PENALTIES, kl, what="kl") if kl and not in_loss else None,

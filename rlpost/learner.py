@@ -155,11 +155,13 @@ class TorchLearner:
         A part that nothing can be learned from takes its turn in the schedule but leaves weights
         and optimizer as they are: AdamW's momentum and decay would move them without a gradient.
         """
-        rate = learning_rate(self._updates, self._optim)
+        rate, clips = learning_rate(self._updates, self._optim), self._algorithm.clips
         if not part.teaches:
             self._updates += 1
-            return {"loss/policy": 0.0, "grad_norm": 0.0, "lr": rate, "updates/skipped": 1.0}
-        stats = TokenStats()
+            unclipped = dict.fromkeys(clips.names, 0.0) if clips else {}
+            skipped = {"loss/policy": 0.0, "grad_norm": 0.0, "lr": rate, "updates/skipped": 1.0}
+            return skipped | unclipped
+        stats = TokenStats(clips)
         for parameter in self._parameters:
             parameter.grad = torch.zeros_like(parameter)
         set_dropout(self._model, active=True)
@@ -173,7 +175,12 @@ class TorchLearner:
             group["lr"] = rate
         self._optimizer.step()
         self._updates += 1
-        report = {"grad_norm": norm, "lr": rate, "updates/skipped": 0.0, **stats.report()}
+        report = {
+            "grad_norm": norm,
+            "lr": rate,
+            "updates/skipped": 0.0,
+            **stats.report(part.totals),
+        }
         if self._algorithm.entropy is not None:
             report["entropy/coefficient"] = self._algorithm.entropy.coefficient
             self._algorithm.entropy.measured(report["entropy"])
@@ -186,13 +193,12 @@ class TorchLearner:
         leaf_T = logprobs_T.detach().requires_grad_()
         spread_T = entropy_T.detach().requires_grad_()
         loss = self._algorithm.loss(leaf_T, spread_T, batch.sampled, totals)
-        (objective_T,) = torch.autograd.grad(loss.objective_T.sum(), leaf_T, retain_graph=True)
         gradients = torch.autograd.grad(
             loss.total, (leaf_T, spread_T), allow_unused=True, materialize_grads=True
         )
         learned = (logprobs_T, entropy_T) if self._algorithm.entropy else (logprobs_T,)
         torch.autograd.backward(learned, gradients[: len(learned)])
-        stats.add(leaf_T.detach(), spread_T.detach(), batch.sampled, loss, objective_T)
+        stats.add(leaf_T.detach(), spread_T.detach(), batch.sampled, loss)
 
     def _clip_gradients(self, loss: float) -> float:
         norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._optim.max_grad_norm))

@@ -56,8 +56,19 @@ METRICS: dict[str, Metric] = {
     ),
     "ratio/max": Metric(max, "largest pi_learner / pi_engine of a completion token"),
     "ratio/min": Metric(min, "smallest pi_learner / pi_engine of a completion token"),
-    "clip_ratio/low": Metric(mean, "share of completion tokens clipped from below"),
-    "clip_ratio/high": Metric(mean, "share of completion tokens clipped from above"),
+    "clip_ratio/low": Metric(
+        mean,
+        "share of the step's completion tokens (gspo: completions) with a negative advantage and a "
+        "ratio below the lower bound, as in TRL; cispo_band: of either sign",
+    ),
+    "clip_ratio/high": Metric(
+        mean, "the same with a positive advantage and a ratio above the upper bound"
+    ),
+    "clip_ratio/region": Metric(mean, "the sum of both"),
+    "clip_ratio/cap": Metric(
+        mean,
+        "share of the step's completion tokens with a negative advantage that delta or dual bounds",
+    ),
     "kl/behaviour": Metric(
         mean, "k3 estimate in nats of KL(engine || learner) over completion tokens"
     ),

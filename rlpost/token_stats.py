@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlpost.aggregation import Totals
 from rlpost.algorithm import Loss
+from rlpost.clipping import CAP, HIGH, LOW, REGION, Clips
 from rlpost.data_parallel import Ranks
 from rlpost.kl import k3
 from rlpost.losses import log_ratio
@@ -18,17 +20,18 @@ MEANS = (
     "kl/reference",
     "mismatch/k1",
     "mismatch/k3",
-    "clip_ratio/low",
-    "clip_ratio/high",
     "sequence_mask/kept",
 )
+CLIPPED = (LOW, HIGH, REGION, CAP)
 LARGEST = ("ratio/max", "-ratio/min", "mismatch/max")
 
 
 class TokenStats:
     """Accumulates micro-batches; ``report`` names are those of ``rlpost.metrics.METRICS``."""
 
-    def __init__(self) -> None:
+    def __init__(self, clips: Clips | None = None) -> None:
+        self._clips = clips
+        self._clipped = torch.zeros(len(CLIPPED), dtype=torch.float64)
         self._loss = torch.zeros(1, dtype=torch.float64)
         self._sums = torch.zeros(len(MEANS), dtype=torch.float64)
         self._counts = torch.zeros(len(MEANS), dtype=torch.float64)
@@ -44,13 +47,11 @@ class TokenStats:
         entropy_T: Tensor,
         sampled: SampledTokens,
         loss: Loss,
-        gradient_T: Tensor,
     ) -> None:
-        """``gradient_T`` is the objective's: 0 at a token with credit means it was clipped."""
+        """A micro-batch of this rank."""
         log_ratio_T = log_ratio(logprobs_T, sampled.behaviour_T).double()
         ratio_T = log_ratio_T.exp()
         k3_T = torch.expm1(log_ratio_T) - log_ratio_T
-        clipped_T = (gradient_T == 0) & (sampled.advantages_T != 0)
         values: dict[str, Tensor | None] = {
             "entropy": entropy_T,
             "ratio/mean": ratio_T,
@@ -60,8 +61,6 @@ class TokenStats:
             ),
             "mismatch/k1": -log_ratio_T,
             "mismatch/k3": k3_T,
-            "clip_ratio/low": clipped_T & (sampled.advantages_T < 0),
-            "clip_ratio/high": clipped_T & (sampled.advantages_T > 0),
             "sequence_mask/kept": loss.near_T,
         }
         for place, name in enumerate(MEANS):
@@ -69,22 +68,28 @@ class TokenStats:
             if value_T is not None:
                 self._sums[place] += float(value_T.sum(dtype=torch.float64))
                 self._counts[place] += len(value_T)
+        if self._clips is not None:
+            counts = self._clips.counts(logprobs_T, sampled)
+            for name, number in counts.items():
+                self._clipped[CLIPPED.index(name)] += number
         largest = [ratio_T.max(), -ratio_T.min(), log_ratio_T.abs().max()]
         self._largest = torch.maximum(self._largest, torch.stack(largest).cpu())
         self._loss += float(loss.total.detach())
 
     def add_up(self, ranks: Ranks) -> None:
         """From this rank's micro-batches to those of all ranks."""
-        ranks.add([self._loss, self._sums, self._counts])
+        ranks.add([self._loss, self._sums, self._counts, self._clipped])
         ranks.most(self._largest)
 
-    def report(self) -> dict[str, float]:
-        """The loss, means over all tokens added, and the extremes."""
+    def report(self, totals: Totals) -> dict[str, float]:
+        """The loss, means over all tokens added, clipped shares of ``totals``, the extremes."""
+        clipped = dict(zip(CLIPPED, self._clipped.tolist(), strict=True))
         largest = dict(zip(LARGEST, self._largest.tolist(), strict=True))
         means = zip(MEANS, self._sums.tolist(), self._counts.tolist(), strict=True)
         return {
             "loss/policy": self.loss,
             **{name: total / count for name, total, count in means if count},
+            **({} if self._clips is None else self._clips.shares(clipped, totals)),
             "ratio/max": largest["ratio/max"],
             "ratio/min": -largest["-ratio/min"],
             "mismatch/max": largest["mismatch/max"],
