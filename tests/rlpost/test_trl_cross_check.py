@@ -96,19 +96,13 @@ def test_two_steps_give_the_parameters_of_trl(
         torch.testing.assert_close(after, theirs[key], atol=1e-4 * float(movement), rtol=0)
 
 
-def trained_by_trl(
-    folder: Path, groups: Sequence[Group], settings: dict[str, Any], output: Path
-) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
-    """The adapter matrices after two optimizer steps of TRL on the groups' completions, and the
-    mean shares of what was clipped, under our names.
-    """
-    from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
+def grpo_config(settings: dict[str, Any], output: Path) -> Any:
+    """Two optimizer steps on one batch of all completions, on the CPU."""
+    from trl import GRPOConfig
 
-    count = len(REWARDS) * len(REWARDS[0])
-    args = GRPOConfig(
+    return GRPOConfig(
         output_dir=str(output),
-        per_device_train_batch_size=count,
+        per_device_train_batch_size=len(REWARDS) * len(REWARDS[0]),
         num_generations=len(REWARDS[0]),
         num_iterations=2,
         max_steps=2,
@@ -128,9 +122,21 @@ def trained_by_trl(
         logging_steps=1,
         **settings,
     )
+
+
+def trained_by_trl(
+    folder: Path, groups: Sequence[Group], settings: dict[str, Any], output: Path
+) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """The adapter matrices after two optimizer steps of TRL on the groups' completions, and the
+    mean shares of what was clipped, under our names.
+    """
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    args = grpo_config(settings, output)
     rollouts = [(group, rollout) for group in groups for rollout in group.rollouts]
     scores = {r.completion.token_ids: r.score.total for _, r in rollouts}
-    assert len(scores) == count
+    assert len(scores) == args.per_device_train_batch_size
 
     def rollout_func(prompts: list[str], trainer: object) -> dict[str, list[Any]]:
         assert prompts == [group.key.prompt_id for group, _ in rollouts]
