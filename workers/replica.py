@@ -81,7 +81,7 @@ class Replica:
 
     async def __init__(self, settings: Settings, build: wire.Build = build) -> None:  # type: ignore[misc]
         """Loads all models of ``settings``. Raises RlpostError or RankerError, one sentence."""
-        log_to(sys.stderr)
+        log_to(sys.stderr, texts=settings.log_documents)
         specs = await asyncio.to_thread(specs_of, settings)
         self._settings = settings
         self._service = await Supervisor.started(settings, specs, build=build)

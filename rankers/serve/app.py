@@ -65,7 +65,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
     app.include_router(page.router())
     for kind in (HTTPException, RequestValidationError, RankerError):
         app.add_exception_handler(kind, _refuse)
-    app.add_middleware(Observed, metrics=metrics, keys=keys)
+    app.add_middleware(Observed, metrics=metrics, keys=keys, texts=settings.log_documents)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

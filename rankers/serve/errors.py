@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException as RoutingError
 from starlette.responses import JSONResponse, Response
 
 from rankers.errors import BackendError, DataError, RankerError
+from rankers.serve.private import reason
 from rankers.serve.service import DeadlineError, DrainingError, EngineLostError, QueueFullError
 
 Shape = Literal["cohere", "union", "tei", "openai"]
@@ -30,11 +31,19 @@ class Refusal(HTTPException):
     """
 
     def __init__(
-        self, status: int, message: str, *, field: str | None = None, **headers: str
+        self,
+        status: int,
+        message: str,
+        *,
+        field: str | None = None,
+        logged: str | None = None,
+        **headers: str,
     ) -> None:
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         super().__init__(status, message, names)
         self.field = field
+        self.logged = message if logged is None else logged
+        """The message without what the client wrote."""
 
 
 def refusal(error: RankerError) -> Refusal:
@@ -56,10 +65,21 @@ def refusal(error: RankerError) -> Refusal:
 def invalid(error: RequestValidationError) -> Refusal:
     """A schema violation: every field by name, never its value (which may be a whole document)."""
     mistakes = [(_place(detail["loc"]), detail) for detail in error.errors()]
-    lines = [_line(place, detail) for place, detail in mistakes]
+    told = [_line(place, detail) for place, detail in mistakes]
+    logged = [_line(_known(place, detail), detail) for place, detail in mistakes]
+    return Refusal(422, _first(told), field=mistakes[0][0], logged=_first(logged))
+
+
+def _first(lines: list[str]) -> str:
     more = len(lines) - MOST_MISTAKES
-    shown = "; ".join(lines[:MOST_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
-    return Refusal(422, shown, field=mistakes[0][0])
+    return "; ".join(lines[:MOST_MISTAKES]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _known(place: str, detail: Mapping[str, Any]) -> str:
+    """``place`` without the name of an unknown field: the client wrote that."""
+    if detail["type"] != "extra_forbidden":
+        return place
+    return ".".join([*place.split(".")[:-1], "(unknown)"])
 
 
 def _place(location: Sequence[str | int]) -> str:
@@ -89,9 +109,17 @@ def answer(error: Exception, request: Request) -> Response:
             refused = Refusal(error.status_code, str(error.detail), **dict(error.headers or {}))
         case _:
             refused = Refusal(500, "internal error: the log has it under this request's id")
-    request.state.log["error"] = str(refused.detail)
+    request.state.log["error"] = _logged(error, refused, texts=request.state.texts)
     body = SHAPES[request.state.shape](refused, request.state.id)
     return JSONResponse(body, refused.status_code, headers=refused.headers)
+
+
+def _logged(error: Exception, refused: Refusal, *, texts: bool) -> str:
+    if texts:
+        return str(refused.detail)
+    if isinstance(error, RankerError) or refused.status_code >= 500:
+        return reason(error, texts=False) if error is not refused else refused.logged
+    return refused.logged
 
 
 def _cohere(error: Refusal, request_id: str) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def _check_sizes(body: dict[str, Any], most: int) -> None:
             _check_fields(name, value)
         elif isinstance(value, list):
             if len(value) > most:
-                raise Refusal(422, f"{name}: {len(value):,} given, {most:,} allowed", field=name)
+                said = f"{len(value):,} given, {most:,} allowed"
+                raise Refusal(422, f"{name}: {said}", field=name, logged=said)
             for i, item in enumerate(value):
                 if isinstance(item, dict):
                     _check_fields(f"{name}.{i}", item)
@@ -100,8 +101,8 @@ def _check_sizes(body: dict[str, Any], most: int) -> None:
 
 def _check_fields(place: str, found: dict[str, Any]) -> None:
     if len(found) > MOST_FIELDS:
-        said = f"{place}: {len(found):,} fields, {MOST_FIELDS} allowed"
-        raise Refusal(422, said, field=place)
+        said = f"{len(found):,} fields, {MOST_FIELDS} allowed"
+        raise Refusal(422, f"{place}: {said}", field=place, logged=said)
 
 
 def _says_json(request: Request) -> bool:

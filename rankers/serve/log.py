@@ -8,22 +8,33 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
+from rankers.serve.private import traced
+
 LOGGER = logging.getLogger("rlpost.serve")
 
 
 class JsonLines(logging.Formatter):
-    """``LOGGER.info(event, extra={"fields": {...}})`` -> ``{"time": ..., "event": ..., ...}``."""
+    """``LOGGER.info(event, extra={"fields": {...}})`` -> ``{"time": ..., "event": ..., ...}``.
+
+    ``texts``: whether lines may hold texts of requests. Without it, errors are logged without
+    their messages, and lines of other libraries up to their first line break: asyncio's go on
+    with the error.
+    """
+
+    def __init__(self, *, texts: bool = False) -> None:
+        super().__init__()
+        self._texts = texts
 
     def format(self, record: logging.LogRecord) -> str:
         """See ``logging.Formatter``."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
-            "event": record.getMessage(),
+            "event": record.getMessage() if self._texts else record.getMessage().split("\n")[0],
         }
         line |= record.__dict__.get("fields", {})
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = traced(record.exc_info[1], texts=self._texts)
         return json.dumps(line, default=str)
 
 
@@ -37,11 +48,12 @@ def log_failure(id: str, error: Exception) -> None:
     LOGGER.error("failed", exc_info=error, extra={"fields": {"id": id}})
 
 
-def log_to(stream: TextIO) -> None:
-    """Send our lines, and the HTTP server's warnings, to ``stream``."""
+def log_to(stream: TextIO, *, texts: bool = False) -> None:
+    """Send our lines, and the warnings of HTTP server and event loop, to ``stream``."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
-    for logger, level in ((LOGGER, logging.INFO), (logging.getLogger("uvicorn"), logging.WARNING)):
+    handler.setFormatter(JsonLines(texts=texts))
+    others = [(logging.getLogger(name), logging.WARNING) for name in ("uvicorn", "asyncio")]
+    for logger, level in ((LOGGER, logging.INFO), *others):
         logger.handlers = [handler]
         logger.setLevel(level)
         logger.propagate = False

@@ -31,10 +31,12 @@ PATH_SHAPES: dict[str, Shape] = {
 class Observed:
     """Middleware; nothing passes it unanswered or unlogged."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Keys) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, keys: Keys, *, texts: bool = False) -> None:
         self._app = app
         self._metrics = metrics
         self._keys = keys
+        self._texts = texts
+        """Whether the log may hold texts of requests."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -47,7 +49,7 @@ class Observed:
         state.started = time.monotonic()
         state.id = given if ID.fullmatch(given) else uuid.uuid4().hex
         state.shape = PATH_SHAPES.get(scope["path"], "openai")
-        state.log = {}
+        state.log, state.texts = {}, self._texts
         status = 0
 
         async def tagged(message: Message) -> None:

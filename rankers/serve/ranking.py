@@ -80,7 +80,12 @@ class Desk:
             return next(iter(models.values()))
         found = self.settings.aliases.get(name, name)
         if found not in models:
-            raise Refusal(404, f"there is no model {name!r:.200}: use one of {', '.join(models)}")
+            names = ", ".join(models)
+            raise Refusal(
+                404,
+                f"there is no model {name!r:.200}: use one of {names}",
+                logged=f"there is no such model: there are {names}",
+            )
         return models[found]
 
     def check(self, query: str, texts: Sequence[str], *, named: str) -> None:
@@ -155,7 +160,8 @@ class Desk:
         """On the clock of ``time.monotonic``: the server's, or an earlier one asked for."""
         seconds = self.settings.limits.deadline_s
         if control.deadline_ms is not None:
-            seconds = min(seconds, control.deadline_ms / 1000)
+            # The integer may be one that no float can hold: it is compared, not divided.
+            seconds = min(1000 * seconds, control.deadline_ms) / 1000
         started: float = request.state.started
         return started + seconds
 

@@ -38,7 +38,7 @@ def run(settings: Settings, specs: Mapping[str, RerankerSpec], newest: Newest) -
     loaded, in this order: the last takes long.
     """
     accepted_keys(settings, os.environ)
-    log_to(sys.stderr)
+    log_to(sys.stderr, texts=settings.log_documents)
     # While loading: the server has its own. Python's would leave copies of adapters behind.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with listening(settings) as sock:

@@ -86,6 +86,7 @@ class Supervisor:
             build=build,
             cache_bytes=settings.cache_bytes,
             questions=settings.batching.questions,
+            log_texts=settings.log_documents,
         )
         return cls(settings, load, await EngineProcess.started(load), kept)
 

@@ -34,6 +34,8 @@ class Load:
     cache_bytes: int
     questions: int
     """In one call at most."""
+    log_texts: bool = False
+    """Whether the log may hold texts of requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import TracebackType
 from typing import BinaryIO
 
 from rankers.backends.load import Need, with_adapter
@@ -24,6 +25,7 @@ from rankers.errors import BackendError, DataError, RankerError
 from rankers.reranker import Reranker, Worked
 from rankers.running import Running
 from rankers.serve import wire
+from rankers.serve.log import log_to
 from rankers.serve.service import Embedded, Job, ModelInfo
 from rankers.types import Passage, Query
 
@@ -210,11 +212,18 @@ def _result(ended: Worked | Exception) -> wire.Result:
 
 
 def _sendable(error: Exception) -> RankerError:
-    """``error`` as one that survives the socket."""
+    """``error`` as one that survives the socket, and, where it is not the client's, in the log."""
+    if not isinstance(error, DataError):
+        LOGGER.error("a query failed", exc_info=error)
     if isinstance(error, RankerError):
         return error
-    LOGGER.error("a query failed", exc_info=error)
     return BackendError(f"{type(error).__name__}: {error}")
+
+
+def _log_the_end(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    LOGGER.critical("the engine ends", exc_info=(kind, error, where))
 
 
 def _reading(stream: BinaryIO, inbox: queue.SimpleQueue[object]) -> None:
@@ -233,6 +242,8 @@ def main(descriptor: int) -> None:
     connection = socket.socket(fileno=descriptor)
     stream = connection.makefile("rb")
     load: wire.Load = wire.read(stream)
+    log_to(sys.stderr, texts=load.log_texts)
+    sys.excepthook = _log_the_end
     inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
     # Before the models are loaded: that takes minutes, and the server may be gone by then.
     threading.Thread(target=_reading, args=(stream, inbox), daemon=True).start()

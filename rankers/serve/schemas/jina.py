@@ -101,7 +101,8 @@ class JinaRequest(Asked):
         wanted = self.rank_fields or ["text"]
         for i, document in enumerate(self.documents):
             if isinstance(document, DocumentObject) and document.given.keys().isdisjoint(wanted):
-                raise ValueError(f"documents.{i} has no field {' or '.join(wanted):.200}")
+                named = "that rank_fields names" if self.rank_fields else "text"
+                raise ValueError(f"documents.{i} has no field {named}")
         return self
 
     def texts(self) -> list[str]:
