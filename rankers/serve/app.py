@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from rankers.errors import RankerError
+from rankers.serve.addressed import Addressed
 from rankers.serve.auth import accepted_keys
 from rankers.serve.errors import answer
 from rankers.serve.log import log_failure
@@ -70,10 +71,11 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["Authorization", "Content-Type", ID_HEADER],
-            expose_headers=[ID_HEADER, "Retry-After"],
+            expose_headers=[ID_HEADER, "Retry-After", rerank.WARNINGS_HEADER],
         )
+    app.add_middleware(Addressed)
     return app
 
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from rankers.errors import BackendError, DataError, RankerError
 from rankers.serve.private import reason
+from rankers.serve.schemas.foreign import LONGEST_NAME
 from rankers.serve.service import DeadlineError, DrainingError, EngineLostError, QueueFullError
 
 Shape = Literal["cohere", "union", "tei", "openai"]
@@ -20,8 +21,6 @@ CLIENT_GONE = 499
 MOST_MISTAKES = 5
 ARMS = frozenset({"str", "list[str]"})
 """What pydantic calls the arms of a union: no fields."""
-LONGEST_NAME = 80
-"""Of a field named in a message: names come from the request too."""
 
 
 class Refusal(HTTPException):

@@ -11,8 +11,9 @@ from fastapi.routing import APIRoute
 from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 
-from rankers.serve.errors import CLIENT_GONE, LONGEST_NAME, Refusal
+from rankers.serve.errors import CLIENT_GONE, Refusal
 from rankers.serve.schemas.base import MOST_FIELDS
+from rankers.serve.schemas.foreign import LONGEST_NAME
 from rankers.serve.settings import Limits
 
 JSON_TYPE = "application/json"
@@ -60,7 +61,7 @@ class BoundedRequest(Request):
         except ValueError as error:
             raise Refusal(422, f"body: not valid JSON: {error}", field="body") from None
         if isinstance(found, dict):
-            if self.scope["path"] == "/rerank" and "texts" in found:
+            if self.scope["path"] in ("/rerank", "/v1/rerank") and "texts" in found:
                 self.state.shape = "tei"
             _check_sizes(found, self.app.state.settings.limits.documents)
         return found

@@ -24,6 +24,8 @@ T = TypeVar("T")
 MOST_AT_ONCE = 64
 """Queries of a request that are in the queue together: one of many pairs leaves room for others."""
 
+LAST_PRIORITY = 999
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranked:
@@ -34,9 +36,12 @@ class Ranked:
     relevance: tuple[float, ...]
     """From 0 to 1, aligned with ``ranking.order``."""
 
-    def top(self, n: int | None) -> list[tuple[int, float]]:
-        """Index and relevance of the ``n`` best, or of all."""
-        return list(zip(self.ranking.order, self.relevance, strict=True))[:n]
+    def top(self, n: int | None = None, *, raw: bool = False) -> list[tuple[int, float]]:
+        """Index and relevance of the ``n`` best, or of all; ``raw``: scores as the method gives
+        them, where it gives any.
+        """
+        scores = self.ranking.scores if raw and self.ranking.scores else self.relevance
+        return list(zip(self.ranking.order, scores, strict=True))[:n]
 
     def told(self, extension: Extension | None) -> ExtensionAnswer | None:
         """What the request's extension asks to know."""
@@ -52,11 +57,11 @@ class Ranked:
             reasoning=list(trace.texts) if extension.explain else None,
         )
 
-    def warnings(self) -> list[str] | None:
+    def warnings(self) -> list[str]:
         """For clients to show."""
         failures = self.ranking.trace.failures
         if not failures:
-            return None
+            return []
         return [f"{DEGRADED} {failures} questions: part of the order is the input's"]
 
 
@@ -117,7 +122,7 @@ class Desk:
         problems: Sequence[tuple[str, Sequence[str]]],
         control: Control | None,
         *,
-        priority: int = 0,
+        priority: int | None = None,
     ) -> list[Ranked]:
         """Rank the texts of each query; the jobs are withdrawn when the client hangs up."""
         control = control or Control()
@@ -132,7 +137,7 @@ class Desk:
                 # Seeds are drawn from it: the same question has the same answer.
                 query=Query(id=hashlib.blake2b(query.encode()).hexdigest()[:16], text=query),
                 passages=tuple(Passage(id=str(i), text=text) for i, text in enumerate(texts)),
-                priority=-(priority if control.priority is None else control.priority),
+                priority=-_place(priority if control.priority is None else control.priority),
                 deadline=self.deadline(request, control),
                 keep_texts=isinstance(control, Extension) and control.explain,
             )
@@ -164,6 +169,11 @@ class Desk:
             seconds = min(1000 * seconds, control.deadline_ms) / 1000
         started: float = request.state.started
         return started + seconds
+
+
+def _place(priority: int | None) -> int:
+    """Nobody goes before those who asked for nothing."""
+    return min(max(priority or 0, 0), LAST_PRIORITY)
 
 
 async def all_of(works: Sequence[Coroutine[Any, Any, T]]) -> list[T]:

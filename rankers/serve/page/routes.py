@@ -30,7 +30,7 @@ def router() -> APIRouter:
     async def candidates(number: int) -> list[str]:
         known = await examples.all()
         if not 0 <= number < len(known):
-            raise Refusal(404, f"there is no example {number}: use 0 to {len(known) - 1}")
+            raise Refusal(404, f"there is no such example: use 0 to {len(known) - 1}")
         return known[number].documents
 
     return routes

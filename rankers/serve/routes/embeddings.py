@@ -28,7 +28,7 @@ def router(desk: Desk) -> APIRouter:
     @routes.post("/v1/embeddings", response_model=EmbeddingsAnswer, responses=errors(OpenAiError))
     async def embeddings(request: Request, body: EmbeddingsRequest) -> Response:
         """Embed texts with an embedding ranker, as it embeds documents."""
-        return as_json(await _embeddings(desk, request, body))
+        return as_json(await _embeddings(desk, request, body), body.remarks())
 
     return routes
 
@@ -46,6 +46,13 @@ async def _embeddings(desk: Desk, request: Request, body: EmbeddingsRequest) -> 
     request.state.log |= {"model": model.name, "documents": len(texts)}
     deadline = desk.deadline(request, body.rlpost or Control())
     embedded = await unless_gone(request, desk.service.embed(model.name, texts, deadline=deadline))
+    size = embedded.vectors.shape[1]
+    if body.dimensions not in (None, size):
+        raise Refusal(
+            422,
+            f"dimensions: {model.name} has {size}, and they are given whole: leave it out",
+            field="dimensions",
+        )
     return EmbeddingsAnswer(
         data=[
             Embedding(index=i, embedding=_encoded(vector, body.encoding_format))
@@ -56,7 +63,7 @@ async def _embeddings(desk: Desk, request: Request, body: EmbeddingsRequest) -> 
     )
 
 
-def _encoded(vector: NDArray[np.float32], form: str) -> list[float] | str:
+def _encoded(vector: NDArray[np.float32], form: str | None) -> list[float] | str:
     if form == "base64":
         return base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
     numbers: list[float] = vector.tolist()

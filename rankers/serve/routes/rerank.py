@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ from rankers.serve.schemas.cohere import (
     Meta,
     Tokens,
 )
+from rankers.serve.schemas.documents import DocumentObject, listed
 from rankers.serve.schemas.jina import (
-    DocumentObject,
     JinaAnswer,
     JinaRequest,
     JinaResult,
@@ -33,6 +34,8 @@ from rankers.serve.schemas.jina import (
 )
 from rankers.serve.schemas.tei import TeiAnswer, TeiError, TeiRequest, TeiResult
 
+WARNINGS_HEADER = "X-Rlpost-Warnings"
+"""A JSON list of sentences about fields without effect."""
 DOCUMENTS_PER_SEARCH_UNIT = 100
 """Cohere's price list."""
 PIECE = re.compile(r"\w+|[^\w\s]")
@@ -45,23 +48,23 @@ def router(desk: Desk) -> APIRouter:
     @routes.post("/v2/rerank", response_model=CohereAnswer, responses=errors(CohereError))
     async def cohere(request: Request, body: CohereRequest) -> Response:
         """Rank documents: Cohere's API, version 2."""
-        return as_json(await _cohere(desk, request, body))
+        return await _cohere(desk, request, body)
 
-    @routes.post("/v1/rerank", response_model=JinaAnswer, responses=errors(UnionError))
-    async def jina(request: Request, body: JinaRequest) -> Response:
-        """Rank documents: the API of Jina, vLLM and Cohere's version 1."""
-        return as_json(await _jina(desk, request, body))
-
+    @routes.post(
+        "/v1/rerank",
+        response_model=TeiAnswer | JinaAnswer,
+        responses=errors(TeiError | UnionError),
+    )
     @routes.post(
         "/rerank",
         response_model=TeiAnswer | JinaAnswer,
         responses=errors(TeiError | UnionError),
     )
     async def either(request: Request, body: Annotated[TeiOrJina, Body()]) -> Response:
-        """Rank `texts` as text-embeddings-inference does, `documents` as /v1/rerank."""
+        """Rank `documents`: the API of Jina, vLLM and Cohere's version 1; `texts`: TEI's."""
         if isinstance(body, JinaRequest):
-            return as_json(await _jina(desk, request, body))
-        return as_json(await _tei(desk, request, body))
+            return await _jina(desk, request, body)
+        return await _tei(desk, request, body)
 
     return routes
 
@@ -77,73 +80,88 @@ TeiOrJina = Annotated[
 ]
 
 
-async def _cohere(desk: Desk, request: Request, body: CohereRequest) -> CohereAnswer:
-    model = desk.model(body.model)
-    desk.check(body.query, body.documents, named="documents")
-    texts = cut(body.documents, body.max_tokens_per_doc)
-    [ranked] = await desk.rank(
-        request, model, [(body.query, texts)], body.rlpost, priority=body.priority
-    )
-    return CohereAnswer(
-        id=request.state.id,
-        results=[
-            CohereResult(index=i, relevance_score=score) for i, score in ranked.top(body.top_n)
-        ],
-        meta=_meta(ranked, "2"),
-        rlpost=ranked.told(body.rlpost),
+async def _cohere(desk: Desk, request: Request, body: CohereRequest) -> Response:
+    ranked = await _ranked(desk, request, body, body.priority)
+    documents = listed(body.documents) if body.return_documents else None
+    return as_json(
+        CohereAnswer(
+            id=request.state.id,
+            results=[
+                CohereResult(
+                    index=i,
+                    relevance_score=score,
+                    document=None if documents is None else _object(documents[i]),
+                )
+                for i, score in ranked.top(body.most)
+            ],
+            meta=_meta(ranked, "2", body.remarks()),
+            rlpost=ranked.told(body.rlpost),
+        ),
+        body.remarks(),
     )
 
 
-async def _jina(desk: Desk, request: Request, body: JinaRequest) -> JinaAnswer:
+async def _jina(desk: Desk, request: Request, body: JinaRequest) -> Response:
+    ranked = await _ranked(desk, request, body, body.priority)
+    trace = ranked.ranking.trace
+    documents = None if body.return_documents is False else listed(body.documents)
+    return as_json(
+        JinaAnswer(
+            id=request.state.id,
+            model=ranked.model.name,
+            results=[
+                JinaResult(
+                    index=i,
+                    relevance_score=score,
+                    document=None if documents is None else _object(documents[i]),
+                )
+                for i, score in ranked.top(body.most, raw=body.raw)
+            ],
+            usage=Usage(
+                prompt_tokens=trace.prompt_tokens,
+                total_tokens=trace.prompt_tokens + trace.generated_tokens,
+            ),
+            meta=_meta(ranked, "1", body.remarks()),
+            rlpost=ranked.told(body.rlpost),
+        ),
+        body.remarks(),
+    )
+
+
+async def _ranked(
+    desk: Desk, request: Request, body: JinaRequest | CohereRequest, priority: int | None
+) -> Ranked:
     model = desk.model(body.model)
     texts = body.texts()
-    desk.check(body.query, texts, named="documents")
+    desk.check(body.question, texts, named="documents")
+    [query] = cut([body.question], body.max_tokens_per_query)
     [ranked] = await desk.rank(
         request,
         model,
-        [(body.query, cut(texts, body.max_tokens_per_doc))],
+        [(query, cut(texts, body.max_tokens_per_doc))],
         body.rlpost,
-        priority=body.priority,
+        priority=priority,
     )
-    trace = ranked.ranking.trace
-    return JinaAnswer(
-        id=request.state.id,
-        model=model.name,
-        results=[
-            JinaResult(
-                index=i,
-                relevance_score=score,
-                document=_object(body.documents[i]) if body.return_documents else None,
-            )
-            for i, score in ranked.top(body.top_n or None)
-        ],
-        usage=Usage(
-            prompt_tokens=trace.prompt_tokens,
-            total_tokens=trace.prompt_tokens + trace.generated_tokens,
-        ),
-        meta=_meta(ranked, "1"),
-        rlpost=ranked.told(body.rlpost),
-    )
+    return ranked
 
 
-async def _tei(desk: Desk, request: Request, body: TeiRequest) -> TeiAnswer:
+async def _tei(desk: Desk, request: Request, body: TeiRequest) -> Response:
     model = desk.model(body.model)
-    desk.check(body.query, body.texts, named="texts")
-    [ranked] = await desk.rank(request, model, [(body.query, body.texts)], body.rlpost)
+    texts = body.read()
+    desk.check(body.query, texts, named="texts")
+    [ranked] = await desk.rank(request, model, [(body.query, texts)], body.rlpost)
     # A ranking without scores has its places to show for them, raw or not.
-    raw = body.raw_scores and ranked.ranking.scores
-    scores = ranked.ranking.scores if raw else ranked.relevance
-    return TeiAnswer(
-        [
-            TeiResult(index=i, score=score, text=body.texts[i] if body.return_text else None)
-            for i, score in zip(ranked.ranking.order, scores, strict=True)
-        ]
-    )
+    placed = ranked.top(body.top_n or body.top_k or None, raw=bool(body.raw_scores))
+    results = [
+        TeiResult(index=i, score=score, text=texts[i] if body.return_text else None)
+        for i, score in placed
+    ]
+    return as_json(TeiAnswer(results), [*ranked.warnings(), *body.remarks()])
 
 
 def cut(texts: Sequence[str], tokens: int | None) -> Sequence[str]:
     """Texts of ``tokens`` words and punctuation marks at most: tokens differ between models."""
-    if tokens is None:
+    if not tokens:
         return texts
     return [_cut(text, tokens) for text in texts]
 
@@ -157,14 +175,14 @@ def _cut(text: str, tokens: int) -> str:
     return text
 
 
-def _meta(ranked: Ranked, version: str) -> Meta:
+def _meta(ranked: Ranked, version: str, remarks: list[str]) -> Meta:
     trace = ranked.ranking.trace
     units = math.ceil(len(ranked.ranking.order) / DOCUMENTS_PER_SEARCH_UNIT)
     return Meta(
         api_version=ApiVersion(version=version),
         billed_units=BilledUnits(search_units=units),
         tokens=Tokens(input_tokens=trace.prompt_tokens, output_tokens=trace.generated_tokens),
-        warnings=ranked.warnings(),
+        warnings=[*ranked.warnings(), *remarks] or None,
     )
 
 
@@ -172,6 +190,10 @@ def _object(document: str | DocumentObject) -> DocumentObject:
     return DocumentObject(text=document) if isinstance(document, str) else document
 
 
-def as_json(answer: BaseModel) -> Response:
-    """What is None is left out, as the APIs do."""
-    return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
+def as_json(answer: BaseModel, remarks: Sequence[str] = ()) -> Response:
+    """What is None is left out, as the APIs do; ``remarks`` are in a header, which all APIs have
+    room for.
+    """
+    headers = {WARNINGS_HEADER: json.dumps(remarks)} if remarks else None
+    content = answer.model_dump_json(exclude_none=True)
+    return Response(content, media_type="application/json", headers=headers)

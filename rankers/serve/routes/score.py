@@ -9,10 +9,10 @@ from fastapi import APIRouter, Request, Response
 
 from rankers.serve.errors import Refusal
 from rankers.serve.limits import BoundedRoute
-from rankers.serve.ranking import Desk, Ranked
+from rankers.serve.ranking import Desk
 from rankers.serve.relevance import COMPARABLE
 from rankers.serve.routes.documented import errors
-from rankers.serve.routes.rerank import as_json
+from rankers.serve.routes.rerank import as_json, cut
 from rankers.serve.schemas.jina import OpenAiError, Usage
 from rankers.serve.schemas.score import Score, ScoreAnswer, ScoreRequest
 from rankers.serve.service import ModelInfo
@@ -26,7 +26,7 @@ def router(desk: Desk) -> APIRouter:
     @routes.post("/v1/score", response_model=ScoreAnswer, responses=errors(OpenAiError))
     async def score(request: Request, body: ScoreRequest) -> Response:
         """Score one query with many documents, or pairs; answers are in the request's order."""
-        return as_json(await _score(desk, request, body))
+        return as_json(await _score(desk, request, body), body.remarks())
 
     return routes
 
@@ -37,9 +37,15 @@ async def _score(desk: Desk, request: Request, body: ScoreRequest) -> ScoreAnswe
     desk.check_texts(documents, named=body.named())
     for query in queries:
         desk.check_query(query, named="queries")
-    problems = _problems(model, queries, documents, named=body.named())
+    problems = _problems(
+        model,
+        cut(queries, body.max_tokens_per_query),
+        cut(documents, body.max_tokens_per_doc),
+        named=body.named(),
+    )
     ranked = await desk.rank(request, model, problems, body.rlpost, priority=body.priority)
-    scores = [score for one in ranked for score in _in_input_order(one)]
+    raw = body.use_activation is False
+    scores = [score for one in ranked for _, score in sorted(one.top(raw=raw))]
     traces = [one.ranking.trace for one in ranked]
     prompt_tokens = sum(trace.prompt_tokens for trace in traces)
     told = [told for one in ranked if (told := one.told(body.rlpost)) is not None]
@@ -75,8 +81,3 @@ def _problems(
             field=named,
         )
     return [(query, [document]) for query, document in zip(queries, documents, strict=True)]
-
-
-def _in_input_order(ranked: Ranked) -> list[float]:
-    placed = dict(zip(ranked.ranking.order, ranked.relevance, strict=True))
-    return [placed[i] for i in range(len(placed))]

@@ -12,19 +12,26 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from rankers.serve.ranking import Desk
 from rankers.serve.routes.rerank import as_json
+from rankers.serve.schemas.jina import OpenAiError
 from rankers.serve.schemas.state import (
     InfoAnswer,
+    ModelAnswer,
     ModelsAnswer,
     RerankerType,
     StateAnswer,
     model_answer,
 )
+from rankers.serve.service import ModelInfo
 
 
 def router(desk: Desk) -> APIRouter:
     """/health, /ready, /info, /v1/models and /metrics."""
     routes = APIRouter(tags=["state"])
     started = int(time.time())
+
+    def told(info: ModelInfo) -> ModelAnswer:
+        most = desk.settings.limits.documents
+        return model_answer(info, aliases=_aliases(desk, info.name), created=started, most=most)
 
     @routes.get("/health")
     async def health() -> StateAnswer:
@@ -45,12 +52,12 @@ def router(desk: Desk) -> APIRouter:
     @routes.get("/v1/models", response_model=ModelsAnswer)
     async def models() -> Response:
         """The models, with what their scores mean."""
-        most = desk.settings.limits.documents
-        data = [
-            model_answer(info, aliases=_aliases(desk, info.name), created=started, most=most)
-            for info in desk.service.models.values()
-        ]
-        return as_json(ModelsAnswer(data=data))
+        return as_json(ModelsAnswer(data=[told(info) for info in desk.service.models.values()]))
+
+    @routes.get("/v1/models/{name:path}", response_model=ModelAnswer, responses=UNKNOWN)
+    async def one_model(name: str) -> Response:
+        """One of them, by name or alias."""
+        return as_json(told(desk.model(name)))
 
     @routes.get("/info", response_model=InfoAnswer)
     async def info() -> Response:
@@ -80,6 +87,7 @@ LABELS: Mapping[str, dict[str, str]] = {
     "id2label": {"0": "LABEL_0"},
     "label2id": {"LABEL_0": "0"},
 }
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": OpenAiError}}
 PLAIN: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }

@@ -28,8 +28,16 @@ Whole = Annotated[int, BeforeValidator(whole)]
 # Bounds come first: behind a validator they would be missing from the OpenAPI document.
 Count = Annotated[int, Field(ge=1), BeforeValidator(whole)]
 Priority = Annotated[int, Field(ge=0, le=999), BeforeValidator(whole)]
+AnyPriority = Annotated[int, BeforeValidator(whole)]
+NoneOrMore = Annotated[int, Field(ge=0), BeforeValidator(whole)]
 QueryText = Annotated[str, AfterValidator(_said), Field(json_schema_extra={"pattern": r"\S"})]
 Texts = Annotated[list[str], Field(min_length=1)]
+
+
+def one_number(top_n: int | None, top_k: int | None) -> None:
+    """ValueError where both names of the number of results are given and differ."""
+    if top_n and top_k and top_n != top_k:
+        raise ValueError("top_n and top_k are two names for one number: give one of them")
 
 
 class Asked(BaseModel):

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from rankers.serve.schemas.base import (
-    Answered,
-    Asked,
-    Count,
-    Extension,
-    ExtensionAnswer,
-    Priority,
-    QueryText,
-    Texts,
-)
+from rankers.serve.schemas.base import Answered, ExtensionAnswer, Priority
+from rankers.serve.schemas.documents import DocumentObject
+from rankers.serve.schemas.rerank import RerankRequest
 
 
-class CohereRequest(Asked):
+class CohereRequest(RerankRequest):
     """A query and its documents."""
 
-    model: str
-    """Name or alias of a served model."""
-    query: QueryText
-    """Not empty."""
-    documents: Texts
-    """At least one; structured ones as YAML text."""
-    top_n: Count | None = None
-    """How many of the best to give; more than there are: all."""
-    max_tokens_per_doc: Count | None = None
-    """Words and punctuation marks of a document that are read; the model's own limit stays."""
-    priority: Priority = 0
-    """0 goes first; the larger, the later."""
+    model: str | None = None
+    """Name or alias of a served model; the first one where there is none."""
+    priority: Priority | None = None
+    """0, the default, goes first; the larger, the later."""
     return_documents: bool | None = None
-    """Not used: this version of the API never does, but proxies such as LiteLLM send it."""
-    rlpost: Extension | None = None
-    """Our own: how to treat the request, and what to tell in the answer."""
+    """Whether results hold their document. Not of this version of the API, but proxies ask."""
 
 
 class CohereResult(Answered):
@@ -42,6 +25,8 @@ class CohereResult(Answered):
     """In `documents` of the request."""
     relevance_score: float
     """From 0 to 1, never rising along the results; see `score_kind` of /v1/models."""
+    document: DocumentObject | None = None
+    """As it was given, where `return_documents` is true; a text as the field `text`."""
 
 
 class ApiVersion(Answered):
@@ -73,7 +58,7 @@ class Meta(Answered):
     billed_units: BilledUnits
     tokens: Tokens
     warnings: list[str] | None = None
-    """Where the ranking is in part the order of the input."""
+    """Where the ranking is in part the order of the input; fields without effect."""
 
 
 class CohereAnswer(Answered):

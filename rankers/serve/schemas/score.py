@@ -6,15 +6,23 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from rankers.serve.schemas.base import Answered, Asked, Extension, ExtensionAnswer, Priority, Whole
+from rankers.serve.schemas.base import (
+    Answered,
+    AnyPriority,
+    Extension,
+    ExtensionAnswer,
+    NoneOrMore,
+)
+from rankers.serve.schemas.foreign import Foreign
 from rankers.serve.schemas.jina import Usage
 
 Side = str | list[str]
 PAIRS = (("queries", "documents"), ("queries", "items"), ("text_1", "text_2"), ("data_1", "data_2"))
 
 
-class ScoreRequest(Asked):
-    """Queries and documents under one of four pairs of names."""
+class ScoreRequest(Foreign):
+    """Queries and documents under one of four pairs of names. What has no effect is named in the
+    header X-Rlpost-Warnings."""
 
     model: str | None = None
     """Name or alias of a served model; the first one where there is none."""
@@ -34,14 +42,15 @@ class ScoreRequest(Asked):
     """Another name for `documents`."""
     rlpost: Extension | None = None
     """Our own: how to treat the request, and what to tell in the answer."""
-    priority: Priority = 0
-    """0 goes first; the larger, the later."""
-    truncate_prompt_tokens: Whole | None = None
-    """Not used: passages are cut to what the model reads, prompts never."""
-    use_activation: Literal[True] | None = None
-    """Not used: scores are from 0 to 1. The raw ones are in the answer's `rlpost`."""
-    user: str | None = None
-    """Not used."""
+    priority: AnyPriority | None = None
+    """0 goes first, and so does less; the larger, the later."""
+    use_activation: bool | None = None
+    """false: scores as the method gives them instead of a relevance from 0 to 1."""
+    max_tokens_per_doc: NoneOrMore | None = None
+    """Words and punctuation marks of a document that are read; the model's own limit stays; 0:
+    all."""
+    max_tokens_per_query: NoneOrMore | None = None
+    """The same of a query."""
 
     @model_validator(mode="after")
     def _one_pair(self) -> ScoreRequest:

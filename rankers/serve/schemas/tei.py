@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import RootModel
+from pydantic import Field, RootModel, model_validator
 
-from rankers.serve.schemas.base import Answered, Asked, Control, QueryText, Texts
+from rankers.serve.schemas.base import Answered, Control, NoneOrMore, QueryText, one_number
+from rankers.serve.schemas.documents import AnyDocument, read_all
+from rankers.serve.schemas.foreign import Foreign
 
 
-class TeiRequest(Asked):
-    """A query and its texts."""
+class TeiRequest(Foreign):
+    """A query and its texts. What has no effect is named in the header X-Rlpost-Warnings."""
 
     query: QueryText
     """Not empty."""
-    texts: Texts
-    """At least one."""
-    raw_scores: bool = False
+    texts: Annotated[list[AnyDocument], Field(min_length=1)]
+    """At least one; objects by their field `text`."""
+    raw_scores: bool | None = None
     """Scores as the method gives them instead of a relevance from 0 to 1."""
-    return_text: bool = False
+    return_text: bool | None = None
     """Whether results hold their text."""
-    truncate: bool | None = None
-    """Not used: passages are cut to what the model reads, prompts never."""
-    truncation_direction: Literal["right", "Right"] = "right"
-    """The end is what is cut."""
     model: str | None = None
     """Name or alias of a served model (TEI itself serves one); the first where there is none."""
+    top_n: NoneOrMore | None = None
+    """How many of the best to give (TEI itself gives all); 0, or more than there are: all."""
+    top_k: NoneOrMore | None = None
+    """Another name for `top_n`."""
     rlpost: Control | None = None
     """Our own: how to treat the request."""
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        read_all(self.texts, named="texts")
+        one_number(self.top_n, self.top_k)
+        return self
+
+    def read(self) -> list[str]:
+        """What the model reads of each text."""
+        return read_all(self.texts, named="texts")
 
 
 class TeiResult(Answered):

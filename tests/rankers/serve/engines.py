@@ -36,7 +36,7 @@ class Moody(Reader):
         if any("hang" in text for text in texts):
             threading.Event().wait()
         if any("crash" in text for text in texts):
-            raise RuntimeError("out of memory")
+            raise RuntimeError(f"out of memory: {texts[0]}")
         nan = LabelScores(logprobs=(float("nan"),) * len(labels), prompt_tokens=1)
         return [
             nan

@@ -31,14 +31,13 @@ def test_the_answer_has_the_recorded_form(file: Path) -> None:
 
 
 @each_api
-@pytest.mark.parametrize("wrong", ["unknown field", "unknown model", "no documents", "not a text"])
+@pytest.mark.parametrize("wrong", ["unknown model", "no documents", "not a text"])
 def test_errors_have_the_form_of_their_api(file: Path, wrong: str) -> None:
     api = read(file)
     texts = next(
         name for name in ("documents", "texts", "text_2", "input") if name in api["request"]
     )
     change, status, says = {
-        "unknown field": ({"topn": 3}, 422, "topn"),
         "unknown model": ({"model": "gpt"}, 404, "words, order, vectors"),
         "no documents": ({texts: []}, 422, ""),
         "not a text": ({texts: ["a", 7]}, 422, texts),
@@ -47,6 +46,19 @@ def test_errors_have_the_form_of_their_api(file: Path, wrong: str) -> None:
     assert answer.status_code == status
     assert says in answer.text
     Draft202012Validator(api["error"]).validate(answer.json())
+
+
+@each_api
+def test_an_unknown_field_changes_nothing_and_is_named(file: Path) -> None:
+    api = read(file)
+    answer = CLIENT.post(api["path"], json=api["request"] | {"topn": 3})
+    assert answer.status_code == 200, answer.text
+    plain = answer.json()
+    told = json.loads(answer.headers["x-rlpost-warnings"])
+    assert told[-1].startswith("topn: there is no such field, and it has no effect")
+    if isinstance(plain, dict) and "meta" in plain:
+        assert plain["meta"]["warnings"] == told
+    Draft202012Validator(api["response"]).validate(plain)
 
 
 def test_results_are_best_first_and_hold_their_own_document() -> None:

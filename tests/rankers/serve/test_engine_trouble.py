@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import signal
 import socket
@@ -17,7 +18,7 @@ import pytest
 
 from rankers.backends.load import Engine
 from rankers.build import Built, RerankerSpec
-from rankers.errors import DataError
+from rankers.errors import BackendError, DataError
 from rankers.serve import wire
 from rankers.serve.kept import Kept
 from rankers.serve.process import EngineProcess
@@ -208,3 +209,21 @@ def test_an_engine_that_hangs_does_not_outlive_its_server() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     status = Path("/proc") / ended.stdout.strip() / "status"
     assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+@pytest.mark.parametrize("log_documents", [False, True])
+def test_what_an_engine_logs_of_its_failures_quotes_no_texts_unless_asked(
+    log_documents: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def scenario() -> None:
+        async with supervisor(log_documents=log_documents) as service:
+            for text in ("crash on zebra", "NaN for zebra"):
+                with pytest.raises(BackendError, match=r"zebra|nan"):
+                    await service.rank(saying(text))
+
+    asyncio.run(scenario())
+    lines = [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["a query failed"] * 2
+    assert "in label_logprobs" in lines[0]["exception"]
+    assert "RuntimeError" in lines[0]["exception"]
+    assert ("zebra" in lines[0]["exception"]) == log_documents

@@ -35,9 +35,10 @@ def client(service: WordService | None = None, limits: Limits | None = None) -> 
         ({"query": " \n"}, 422, "query: must not be empty"),
         ({"documents": ["d"] * 4}, 422, "documents: 4 given, 3 allowed"),
         ({"documents": ["d", "x" * 21]}, 422, "documents.1: 21 characters, 20 allowed"),
-        ({"documents": "a cat"}, 422, "documents: Input should be a valid list"),
+        ({"documents": 7}, 422, "documents: Input should be a valid list"),
+        ({"documents": []}, 422, "documents: List should have at least 1 item"),
         ({"documents": [["a cat"]]}, 422, "documents.0: Input should be a valid string"),
-        ({"top_n": 0}, 422, "top_n"),
+        ({"top_n": -1}, 422, "top_n"),
         ({"top_n": True}, 422, "top_n"),
         ({"top_n": "3"}, 422, "top_n"),
         ({"priority": -1}, 422, "priority"),
@@ -126,8 +127,10 @@ def test_a_compressed_body_is_told_to_come_as_it_is() -> None:
 def test_nobody_is_sent_to_the_host_of_the_request() -> None:
     asking = client()
     asking.follow_redirects = False
-    for path in ("/v1/rerank/", "/health/"):
-        assert asking.get(path, headers={"host": "evil.example"}).status_code == 404
+    for path, status in (("/v1/rerank/", 405), ("/health/", 200), ("/nowhere/", 404)):
+        answer = asking.get(path, headers={"host": "evil.example"})
+        assert answer.status_code == status
+        assert "location" not in answer.headers
 
 
 def test_a_body_that_does_not_say_it_is_json_is_told_so() -> None:
