@@ -102,7 +102,7 @@ def report(
     """Write RUN_DIR/report.html: curves, before and after, sample rollouts, timeline."""
     from rlpost.report import write_report
 
-    print(write_report(run_dir))
+    print(write_report(run_dir, say=lambda text: print(f"note: {text}", file=sys.stderr)))
 
 
 @app.command("make-model")

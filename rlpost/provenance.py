@@ -17,6 +17,7 @@ from rankers.datasets import collection_key
 from rankers.trec import run_tag
 from rankers.types import Collection
 from rlpost import jsonl
+from rlpost.reranking.trace_file import trace_path
 
 DISTRIBUTIONS = (
     "rlpost",
@@ -55,16 +56,15 @@ def run_record(path: Path) -> dict[str, Any]:
     trace = trace_of(path)
     if trace is not None:
         record["made_with"] = trace[0].get("settings", {}) | {"temperature": 0.0}
+    damaged = jsonl.recover(trace_path(path)).damaged
+    if damaged:
+        record["trace_lines_damaged"] = damaged
     return record
 
 
 def trace_of(path: Path) -> list[jsonl.Record] | None:
     """The records of ``x.trace.jsonl`` beside ``x.trec``, settings first, or None without one."""
-    trace = path.with_name(f"{path.name.partition('.')[0]}.trace.jsonl")
-    try:
-        return jsonl.read(trace) or None
-    except ValueError:
-        return None  # damaged: the run stands for itself
+    return jsonl.read(trace_path(path)) or None
 
 
 def template_version() -> str:

@@ -40,6 +40,8 @@ EVENTS = "events.jsonl"
 ROLLOUTS = "rollouts"
 TRACE = "trace.json"
 MIN_FREE_MB = 200
+STEP: jsonl.Needs = {"step": int, "time": (int, float)}
+EVENT: jsonl.Needs = {"kind": str, "time": (int, float)}
 
 Credited = float | Sequence[Stretch]
 """The advantage of a completion: the mean over its tokens, or token by token."""
@@ -48,11 +50,13 @@ Credited = float | Sequence[Stretch]
 class RunDir:
     """The writing side of a run directory; one process at a time holds it."""
 
-    def __init__(self, path: Path, lock: IO[str]) -> None:
+    def __init__(self, path: Path, lock: IO[str], damaged: Mapping[str, int] | None = None) -> None:
         self.path = path
         self.events = EventLog(path / EVENTS)
         self.trace = TraceLog(path / TRACE)
         self._lock = lock
+        self.damaged = only_damaged({**(damaged or {}), TRACE: self.trace.damaged})
+        """File -> lines of it that were damaged and are left out."""
 
     @classmethod
     def create(cls, path: Path, config: str) -> RunDir:
@@ -85,14 +89,16 @@ class RunDir:
         """
         check_run(path)
         lock = _lock(path)
-        jsonl.keep(path / METRICS, lambda record: record["step"] <= step)
-        jsonl.keep(path / EVENTS, lambda _: True)
+        damaged = {
+            METRICS: jsonl.keep(path / METRICS, lambda record: record["step"] <= step, STEP),
+            EVENTS: jsonl.keep(path / EVENTS, lambda _: True, EVENT),
+        }
         for rollouts in (path / ROLLOUTS).glob("step-*.jsonl"):
             if int(rollouts.stem.removeprefix("step-")) > step:
                 rollouts.unlink()
         (path / SUMMARY).unlink(missing_ok=True)
         drop_after(path, step)
-        return cls(path, lock)
+        return cls(path, lock, damaged)
 
     def log_step(self, step: int, version: int, metrics: Mapping[str, float]) -> None:
         """Append one step to ``metrics.jsonl``. KeyError for a name not in the glossary."""
@@ -123,6 +129,18 @@ class RunDir:
     def close(self) -> None:
         """Let another process resume the run; the folder stays as it is."""
         self._lock.close()
+
+
+def only_damaged(lines: Mapping[str, int]) -> dict[str, int]:
+    """File -> damaged lines, for files that have any."""
+    return {name: count for name, count in lines.items() if count}
+
+
+def told(damaged: Mapping[str, int]) -> str:
+    """``2 damaged lines of events.jsonl are left out``; empty where there are none."""
+    parts = [f"{n} damaged line{'s' * (n > 1)} of {name}" for name, n in damaged.items()]
+    verb = "is" if sum(damaged.values()) == 1 else "are"
+    return f"{', '.join(parts)} {verb} left out" if parts else ""
 
 
 def unused(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ class TraceLog:
     """
 
     def __init__(self, path: Path) -> None:
-        """Continues an existing trace, keeping what a killed writer left readable."""
+        """Continues an existing trace, keeping what is readable; ``damaged`` lines are left out."""
         self._path = path
         self._threads: dict[str, int] = {}
-        spans = read_spans(path)
+        spans, self.damaged = recover_spans(path)
         write_text(path, _EMPTY)
         for span in spans:
             self(span.name, span.actor, span.start, span.end)
@@ -56,27 +56,45 @@ class TraceLog:
             tail = file.seek(-len(_END), 2)
             comma = "" if tail == len(_EMPTY) - len(_END) else ","
             text = comma + ",".join(f"\n{json.dumps(event)}" for event in events) + _END
-            file.write(text.encode())
+            data = memoryview(text.encode())
+            try:
+                while data:
+                    data = data[file.write(data) :]
+            except BaseException:  # no room: the bracket fits where it stood
+                file.seek(tail)
+                file.write(_END.encode())
+                file.truncate()
+                raise
 
 
 def read_spans(path: Path) -> list[Span]:
-    """Every span in ``path``, up to the line at which a writer was killed; [] without a file."""
+    """Every span in ``path`` on a whole line; [] without a file."""
+    return recover_spans(path)[0]
+
+
+def recover_spans(path: Path) -> tuple[list[Span], int]:
+    """As ``read_spans``, with the number of damaged lines."""
     if not path.is_file():
-        return []
+        return [], 0
     names: dict[int, str] = {}
-    spans = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        text = line.strip().rstrip(",")
-        if text in ("[", "]", ""):
+    spans, damaged = [], 0
+    for line in path.read_bytes().split(b"\n"):
+        text = line.strip().rstrip(b",")
+        if text in (b"[", b"]", b"[]", b""):
             continue
         try:
-            event = json.loads(text)
-        except json.JSONDecodeError:
-            break
-        if event["ph"] == "M":
-            names[event["tid"]] = event["args"]["name"]
-        else:
-            start = event["ts"] / 1e6
-            end = start + event["dur"] / 1e6
-            spans.append(Span(name=event["name"], actor=names[event["tid"]], start=start, end=end))
-    return spans
+            event = json.loads(text.decode())
+            if event["ph"] == "M":
+                names[event["tid"]] = str(event["args"]["name"])
+            else:
+                spans.append(_span(event, names))
+        except (ValueError, LookupError, TypeError, RecursionError):
+            damaged += 1
+    return spans, damaged
+
+
+def _span(event: Mapping[str, Any], names: Mapping[int, str]) -> Span:
+    start = event["ts"] / 1e6
+    end = start + event["dur"] / 1e6
+    actor = names.get(event["tid"], f"actor {event['tid']}")  # its name's line may be damaged
+    return Span(name=str(event["name"]), actor=actor, start=start, end=end)

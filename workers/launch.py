@@ -27,7 +27,7 @@ from rlpost.memory import PeakMemory
 from rlpost.no_signal import PATIENCE, why_no_signal
 from rlpost.prepare import prepare
 from rlpost.report import write_report
-from rlpost.rundir import CONFIG, METRICS, RunDir, check_run, unused
+from rlpost.rundir import CONFIG, METRICS, RunDir, check_run, told, unused
 from rlpost.stopwatch import Stopwatch
 from rlpost.summary import Summary, verdict
 from rlpost.tasks.task import HeldOut
@@ -67,6 +67,8 @@ def launch(
         clock = Stopwatch()
         prepared = prepare(cfg, say=display.phase)
         run_dir = open_run_dir(cfg, path, checkpoint, is_new=resume is None)
+        if run_dir.damaged:
+            display.note(told(run_dir.damaged))
         run = Launch(cfg=cfg, run_dir=run_dir, resume=checkpoint, display=display)
         try:
             clock.lap("prepare")
@@ -133,7 +135,8 @@ def open_run_dir(
         return run_dir
     step = 0 if checkpoint is None else checkpoint.step
     run_dir = RunDir.resume(path, step)
-    run_dir.events("run_resumed", step=step)
+    damaged = {"damaged_lines": run_dir.damaged} if run_dir.damaged else {}
+    run_dir.events("run_resumed", step=step, **damaged)
     return run_dir
 
 

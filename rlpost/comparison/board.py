@@ -146,7 +146,7 @@ def scoreboard(request: Request) -> Scoreboard:
         rankings=rankings,
         runs=runs,
         differences=_differences(runs, baseline, request),
-        notes=_notes(given, rankings, collection),
+        notes=[*_notes(given, rankings, collection), *_damaged(source)],
         provenance=source,
     )
 
@@ -227,6 +227,14 @@ def _differences(
                 found=row, p_t_corrected=p_t, p_randomised_corrected=p_randomised
             )
     return rows
+
+
+def _damaged(source: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{count} damaged lines of the trace of {name} are left out of what it cost."
+        for name, run in source["runs"].items()
+        if (count := run.get("trace_lines_damaged"))
+    ]
 
 
 def _notes(

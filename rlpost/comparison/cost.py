@@ -10,6 +10,8 @@ from statistics import fmean
 
 from rlpost.provenance import trace_of
 
+_COUNTED = {"query", "seconds", "calls", "prompt_tokens", "generated_tokens", "malformed"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCost:
@@ -26,7 +28,8 @@ class RunCost:
 
 def run_cost(path: Path) -> RunCost | None:
     """The cost of the run in ``path``; None where it has no trace."""
-    records = [record for record in trace_of(path) or () if "query" in record]
+    found = trace_of(path) or ()
+    records = [record for record in found if record.keys() >= _COUNTED]
     if not records:
         return None
     seconds = [float(record["seconds"]) for record in records]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from rlpost.report.curves import Chart, charts
 from rlpost.report.read import RunData, read_run
 from rlpost.report.timeline import LEGEND, timeline
 from rlpost.report.uplift import uplift_chart
+from rlpost.rundir import told
 
 REPORT = "report.html"
 MAX_EVENTS = 60
@@ -29,10 +30,16 @@ ROUTINE_EVENTS = frozenset(
 """Counted, but not listed one by one."""
 
 
-def write_report(run_dir: Path) -> Path:
-    """Write ``report.html`` from what ``run_dir`` holds by now. UserError when it is no run."""
+def write_report(run_dir: Path, *, say: Callable[[str], None] = lambda text: None) -> Path:
+    """Write ``report.html`` from what ``run_dir`` holds by now. UserError when it is no run.
+
+    ``say`` is told what is damaged and left out.
+    """
     path = run_dir / REPORT
-    write_text(path, render(read_run(run_dir)))
+    run = read_run(run_dir)
+    if run.damaged:
+        say(told(run.damaged))
+    write_text(path, render(run))
     return path
 
 
@@ -50,6 +57,7 @@ def render(run: RunData) -> str:
         run=run,
         status=status(run),
         verdict=verdict(run.summary),
+        damaged=told(run.damaged),
         tiles=tiles(run),
         charts=[*charts(run.steps), *_present(uplift_chart(run.steps))],
         timeline=timeline(run.spans),

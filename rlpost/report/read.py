@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlpost import jsonl
 from rlpost.jsonl import Record
-from rlpost.rundir import CONFIG, EVENTS, METRICS, ROLLOUTS, TRACE, check_run
-from rlpost.summary import read_summary
-from rlpost.trace import Span, read_spans
+from rlpost.rundir import (
+    CONFIG,
+    EVENT,
+    EVENTS,
+    METRICS,
+    ROLLOUTS,
+    STEP,
+    TRACE,
+    check_run,
+    only_damaged,
+)
+from rlpost.summary import SUMMARY, read_summary
+from rlpost.trace import Span, recover_spans
+
+GROUP: jsonl.Needs = {"step": int, "prompt": list, "completions": list, "payload": object}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,29 +39,46 @@ class RunData:
     """A few groups with their completions, spread over the run."""
     summary: dict[str, Any] | None
     """None until the run has ended."""
+    damaged: Mapping[str, int] = field(default_factory=dict)
+    """File -> lines of it that cannot be read and are left out."""
 
 
 def read_run(run_dir: Path, *, num_samples: int = 5) -> RunData:
     """Everything the report shows. UserError when ``run_dir`` holds no run."""
     check_run(run_dir)
+    steps, bad_steps = jsonl.recover(run_dir / METRICS, STEP)
+    events, bad_events = jsonl.recover(run_dir / EVENTS, EVENT)
+    spans, bad_spans = recover_spans(run_dir / TRACE)
+    samples, bad_groups = _samples(run_dir / ROLLOUTS, num_samples)
+    counts = {METRICS: bad_steps, EVENTS: bad_events, TRACE: bad_spans, ROLLOUTS: bad_groups}
+    summary, bad_summary = _summary(run_dir)
     return RunData(
         name=run_dir.resolve().name,
         config=(run_dir / CONFIG).read_text(encoding="utf-8"),
-        steps=jsonl.read(run_dir / METRICS),
-        events=jsonl.read(run_dir / EVENTS),
-        spans=read_spans(run_dir / TRACE),
-        samples=_samples(run_dir / ROLLOUTS, num_samples),
-        summary=read_summary(run_dir),
+        steps=steps,
+        events=events,
+        spans=spans,
+        samples=samples,
+        summary=summary,
+        damaged=only_damaged({**counts, SUMMARY: bad_summary}),
     )
 
 
-def _samples(folder: Path, count: int) -> list[Record]:
+def _summary(run_dir: Path) -> tuple[dict[str, Any] | None, int]:
+    try:
+        return read_summary(run_dir), 0
+    except ValueError:
+        return None, 1
+
+
+def _samples(folder: Path, count: int) -> tuple[list[Record], int]:
     """From steps spread evenly over the run, the group whose rewards differ most."""
     paths = sorted(folder.glob("step-*.jsonl"))
     count = min(count, len(paths))
     chosen = [paths[round(i * (len(paths) - 1) / max(1, count - 1))] for i in range(count)]
-    groups = [jsonl.read(path) for path in chosen]
-    return [max(found, key=_spread) for found in groups if found]
+    found = [jsonl.recover(path, GROUP) for path in chosen]
+    samples = [max(read.records, key=_spread) for read in found if read.records]
+    return samples, sum(read.damaged for read in found)
 
 
 def _spread(group: Record) -> float:

@@ -26,8 +26,9 @@ from rlpost.errors import UserError
 from rlpost.models import resolve
 from rlpost.reranking.cost import Cost
 from rlpost.reranking.problems import Problems, digest, is_jsonl, read_problems
-from rlpost.reranking.trace_file import TraceFile
+from rlpost.reranking.trace_file import TraceFile, owner, trace_path
 from rlpost.reranking.trained import template_of
+from rlpost.rundir import told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Job:
     @property
     def trace_path(self) -> Path:
         """``x.trec`` -> ``x.trace.jsonl``."""
-        return self.out.with_name(f"{self.out.name.partition('.')[0]}.trace.jsonl")
+        return trace_path(self.out)
 
     def settings(self) -> dict[str, object]:
         """What a ranking depends on: a run resumed under other settings would mix two."""
@@ -120,7 +121,9 @@ def rerank(job: Job, console: Console) -> Cost:
         say=lambda text: console.print(text, markup=False, soft_wrap=True),
     )
     _clear_target(job)
-    trace = TraceFile(job.trace_path, job.settings())
+    trace = TraceFile(job.trace_path, job.settings(), out=job.out.name)
+    if trace.damaged:
+        console.print(f"{told({job.trace_path.name: trace.damaged})}: ranked again", markup=False)
     wanted = list(problems.query_ids)[: job.limit]
     todo = [query_id for query_id in wanted if query_id not in trace.finished]
     cost = Cost(resumed=len(wanted) - len(todo))
@@ -148,6 +151,11 @@ def _clear_target(job: Job) -> None:
         raise UserError(f"--out {job.out} is a folder: give the name of a file")
     decide(job.spec)
     existing = [path for path in (job.out, job.trace_path) if path.exists()]
+    belongs_to = owner(job.trace_path)
+    if belongs_to not in ("", job.out.name):
+        raise UserError(
+            f"{job.trace_path} is the trace of {belongs_to}: choose an --out of another name"
+        )
     if existing and not job.resume and not job.overwrite:
         raise UserError(
             f"{existing[0]} is there already: go on with --resume, or start over with --overwrite"

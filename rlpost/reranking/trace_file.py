@@ -1,7 +1,7 @@
 """The trace of a reranking on disk: one line per finished query, from which it can be resumed.
 
-The first line holds the settings; a run that was killed leaves whole lines, and at most one torn
-one, which is dropped.
+The first line holds the settings. A run that was killed leaves whole lines; a line that is damaged
+is left out, and its query ranked again.
 """
 
 from __future__ import annotations
@@ -16,29 +16,51 @@ from rlpost import jsonl
 from rlpost.errors import UserError
 
 SETTINGS = "settings"
+OUT = "out"
+ENDINGS = (".trec", ".jsonl")
+
+
+def trace_path(run: Path) -> Path:
+    """``x.trec`` and ``x.jsonl`` -> ``x.trace.jsonl``; ``x.first.trec`` -> ``x.first.trace.jsonl``.
+
+    A name with another ending keeps it.
+    """
+    name = run.name.removesuffix(".gz")
+    ending = next((ending for ending in ENDINGS if name.endswith(ending)), "")
+    return run.with_name(f"{name.removesuffix(ending)}.trace.jsonl")
 
 
 class TraceFile:
     """Finished queries of one reranking."""
 
-    def __init__(self, path: Path, settings: Mapping[str, object]) -> None:
-        """Open or create. Raises UserError where ``path`` was made under other settings."""
+    def __init__(self, path: Path, settings: Mapping[str, object], *, out: str = "") -> None:
+        """Open or create the trace of the file called ``out``.
+
+        Raises UserError where ``path`` is no trace or was made under other settings; it is left as
+        it is then.
+        """
         self.path = path
         self.finished: dict[str, list[ScoredDoc]] = {}
-        self._settings = settings
-        jsonl.keep(path, lambda record: True)
-        records = _read(path)
-        if records:
-            _compare(path, records[0].get(SETTINGS), settings)
-        self._begun = bool(records)
+        self._head = {SETTINGS: settings} | ({OUT: out} if out else {})
+        if _torn_head(path):
+            path.unlink()
+        records, self.damaged = jsonl.recover(path)
+        self._begun = bool(records or self.damaged)
+        if self._begun:
+            _compare(path, records[0].get(SETTINGS) if records else None, settings)
         for record in records[1:]:
-            self.finished[record["query"]] = [ScoredDoc(*doc) for doc in record["ranking"]]
+            try:
+                self.finished[str(record["query"])] = _ranking(record["ranking"])
+            except (KeyError, TypeError, ValueError):
+                self.damaged += 1
+        if self.damaged:
+            jsonl.keep(path, lambda r: SETTINGS in r or r.get("query") in self.finished)
 
     def add(self, problem: Problem, ranking: Ranking) -> None:
         """Write down a finished query, the first one after the settings."""
         if not self._begun:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            jsonl.append(self.path, {SETTINGS: self._settings})
+            jsonl.append(self.path, self._head)
             self._begun = True
         query, passages = problem
         docs = ranking.run_line([passage.id for passage in passages])
@@ -47,16 +69,30 @@ class TraceFile:
         self.finished[query.id] = docs
 
 
-def _read(path: Path) -> list[jsonl.Record]:
-    try:
-        return jsonl.read(path)
-    except ValueError as broken:
-        raise UserError(f"{broken}: start over with --overwrite") from broken
+def owner(path: Path) -> str:
+    """The name of the output that a trace belongs to; empty where it does not say."""
+    records = jsonl.read(path)
+    return str(records[0].get(OUT, "")) if records else ""
+
+
+def _torn_head(path: Path) -> bool:
+    """Whether a writer was killed at its very first line, so that nothing is lost."""
+    if not path.is_file():
+        return False
+    data = path.read_bytes()
+    return b"\n" not in data and data.startswith(f'{{"{SETTINGS}"'.encode())
+
+
+def _ranking(rows: list[list[object]]) -> list[ScoredDoc]:
+    return [ScoredDoc(str(doc_id), float(str(score))) for doc_id, score in rows]
 
 
 def _compare(path: Path, found: object, wanted: Mapping[str, object]) -> None:
     if not isinstance(found, Mapping):
-        raise UserError(f"{path} is no trace of a reranking: choose another --out")
+        raise UserError(
+            f"{path} does not begin with the settings of a reranking, or they are damaged: start "
+            "over with --overwrite, or choose another --out"
+        )
     for name in {**found, **wanted}:
         if found.get(name) != wanted.get(name):
             raise UserError(

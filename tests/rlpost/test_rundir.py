@@ -1,6 +1,7 @@
 """The run directory: layout, going back to a checkpoint, trouble in one sentence."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from rlpost import jsonl
 from rlpost.checkpoint import latest_checkpoint, save_checkpoint
 from rlpost.errors import UserError
+from rlpost.report import write_report
 from rlpost.rundir import RunDir
 from rlpost.summary import read_summary
+from rlpost.trace import read_spans
 from tests.example_run import CONFIG, example_summary, group, write_example_run
 
 
@@ -137,14 +140,77 @@ def test_a_disk_that_fills_up_is_one_sentence(tmp_path: Path) -> None:
         run.log_step(1, 1, {"reward/mean": 0.5})
 
 
-def test_a_torn_last_line_is_skipped_and_damage_elsewhere_is_named(tmp_path: Path) -> None:
+def test_damaged_lines_are_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
-    path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3')
-    assert jsonl.read(path) == [{"a": 1}, {"a": 2}]
-    path.write_text('{"a": 1}\n{"a"\n{"a": 3}\n')
-    with pytest.raises(ValueError, match=r"line 2 is not JSON"):
-        jsonl.read(path)
+    one, three = b'{"a": 1}\n', b'{"a": 3}\n'
+    for torn in (b'{"a"\n', b"\xff\xfe\0\n", b'{"a": "\xc3\n', b"[" * 9999 + b"\n", b'7\n"a"\n'):
+        path.write_bytes(one + torn + three)
+        assert jsonl.recover(path) == ([{"a": 1}, {"a": 3}], torn.count(b"\n"))
+    path.write_bytes(one + b'{"a": 2}\n{"a": 3')
+    assert jsonl.recover(path) == ([{"a": 1}, {"a": 2}], 1)
+    path.write_bytes(one + b'{"b": 2}\n{"a": null}\n' + three)
+    assert jsonl.recover(path, {"a": int}) == ([{"a": 1}, {"a": 3}], 2)
+    for empty in (b"", b"\n\n"):
+        path.write_bytes(empty)
+        assert jsonl.recover(path) == ([], 0)
     assert jsonl.read(tmp_path / "absent") == []
+
+
+def test_a_line_is_never_glued_to_a_torn_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"a": 1}\n{"a": 2, "b')
+    jsonl.append(path, {"a": 3})
+    jsonl.append(path, {"a": "half \ud800 a pair"})
+    assert jsonl.recover(path) == ([{"a": 1}, {"a": 3}, {"a": "half \ud800 a pair"}], 1)
+
+
+def test_a_full_disk_leaves_no_torn_line(tmp_path: Path) -> None:
+    run = RunDir.create(tmp_path, CONFIG)
+    run.events("phase", doing="x")
+    run.trace("a", "x", 1.0, 2.0)
+    paths = [tmp_path / name for name in ("events.jsonl", "trace.json")]
+    before = [path.read_bytes() for path in paths]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (max(map(len, before)) + 60, limits[1]))
+    try:  # the first writes of each end in the middle
+        with pytest.raises(UserError, match=r"cannot write .*events.jsonl"):
+            run.events("phase", doing="y" * 999)
+        with pytest.raises(UserError, match=r"cannot write .*trace.json"):
+            run.trace("b" * 999, "x", 2.0, 3.0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.read_bytes() for path in paths] == before
+    run.events("phase", doing="z")
+    run.trace("c", "x", 3.0, 4.0)
+    assert [event["doing"] for event in jsonl.read(paths[0])] == ["x", "z"]
+    assert [span.name for span in read_spans(paths[1])] == ["a", "c"]
+
+
+def test_a_run_with_damaged_logs_goes_on_and_is_reported(tmp_path: Path) -> None:
+    write_example_run(tmp_path / "run", steps=6)
+    logs = [tmp_path / "run" / name for name in ("metrics.jsonl", "events.jsonl", "trace.json")]
+    whole = [path.read_bytes() for path in logs]
+    for path, data in zip(logs, whole, strict=True):
+        lines = data.split(b"\n")
+        lines[2] = lines[2][:9]
+        lines.insert(4, b"\0\0\xff")
+        path.write_bytes(b"\n".join(lines))
+    (tmp_path / "run" / "summary.json").write_text("{")
+    told: list[str] = []
+    page = write_report(tmp_path / "run", say=told.append).read_text()
+    assert told == [
+        "2 damaged lines of metrics.jsonl, 2 damaged lines of events.jsonl, "
+        "2 damaged lines of trace.json, 1 damaged line of summary.json are left out"
+    ]
+    assert told[0] in page
+    run = RunDir.resume(tmp_path / "run", 6)
+    assert run.damaged == {"metrics.jsonl": 2, "events.jsonl": 2, "trace.json": 2}
+    run.close()
+    for path, data in zip(logs, whole, strict=True):
+        assert path.read_bytes().count(b"\n") == data.count(b"\n") - 1
+    again = RunDir.resume(tmp_path / "run", 6)
+    assert again.damaged == {}
+    again.close()
 
 
 def test_summary_schema(tmp_path: Path) -> None:
