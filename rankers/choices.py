@@ -4,15 +4,15 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from rankers.parsing import Reading, Rule
+from rankers.parsing import Reading, Rule, after_reasoning, answer_tags
 from rankers.plans import Choice
 from rankers.prompts import LETTERS, Message, neutralise_fields
+from rankers.verdicts import verdict
 
 SETWISE_LABELS = LETTERS[:23]
 """Labels of setwise prompts; more passages than letters do not fit into one question."""
 
 _LABEL = re.compile(r"(?:passage\s+)?\[?([A-W])\]?\.?", re.IGNORECASE)
-_MENTION = re.compile(r"\bpassage\s+\[?([A-W])\b|\[([A-W])\]", re.IGNORECASE)
 _R1_TURN = re.compile(r"</think>\s*<answer>")
 
 _R1_SYSTEM = {
@@ -93,17 +93,14 @@ def duo_t5_messages(query: str, passages: Sequence[str]) -> list[Message]:
 def read_letter(text: str, n: int) -> Reading[Choice]:
     """Which of ``n`` lettered passages ``text`` names; never raises.
 
-    Strict rule: the whole answer is one label (``B``, ``[B]``, ``Passage B.``). Loose rule: all
-    labels it mentions as ``Passage B`` or ``[B]`` are the same one.
+    Strict rule: the whole answer is one label (``B``, ``[B]``, ``Passage B.``). Loose rule: the
+    label that it decides for, see ``rankers.verdicts.verdict``.
     """
-    answer = text.rpartition("</think>")[2].strip()
+    answer = (after_reasoning(text) or "").strip()
     whole = _LABEL.fullmatch(answer)
     if whole:
-        return _chosen(whole[1], n, "strict")
-    labels = {(match[1] or match[2]).upper() for match in _MENTION.finditer(answer)}
-    if len(labels) == 1 and "<think>" not in answer:
-        return _chosen(labels.pop(), n, "loose")
-    return Reading(answer=None, rule="none", malformed="wrong_format")
+        return _chosen(SETWISE_LABELS.index(whole[1].upper()) + 1, n, "strict")
+    return _chosen(verdict(answer_tags(answer) or answer, "letters"), n, "loose")
 
 
 def rank_r1_messages(
@@ -121,11 +118,17 @@ def rank_r1_messages(
 
 
 def read_rank_r1(text: str, n: int) -> Reading[Choice]:
-    """Rank-R1's inference rule: case does not matter, the answer is exactly one label ``[i]``."""
+    """Which of ``n`` numbered passages the answer names; never raises.
+
+    Strict rule: Rank-R1's own, case does not matter, the answer is exactly one label ``[i]``. Loose
+    rule: the label that the last answer tags decide for, closed or not, and without any what stands
+    behind the reasoning; see ``rankers.verdicts.verdict``. Reasoning that never closes holds none.
+    """
     label = re.fullmatch(r"\[([0-9]{1,9})\]", _r1_answer(text.lower()) or "")
-    if label is None or not 1 <= int(label[1]) <= n:
-        return Reading(answer=None, rule="none", malformed="wrong_format")
-    return Reading(answer=int(label[1]) - 1, rule="strict", malformed="ok")
+    if label:
+        return _chosen(int(label[1]), n, "strict")
+    answer = after_reasoning(text) or ""
+    return _chosen(verdict(answer_tags(answer) or answer, "numbers"), n, "loose")
 
 
 def rank_r1_reward(text: str, truth: int) -> float:
@@ -144,12 +147,12 @@ def _r1_answer(text: str) -> str | None:
     return text[turn.end() : end].strip() if turn and end >= 0 else None
 
 
-def _chosen(label: str, n: int, rule: Rule) -> Reading[Choice]:
-    position = SETWISE_LABELS.index(label.upper())
-    if position >= n:
+def _chosen(label: int | None, n: int, rule: Rule) -> Reading[Choice]:
+    """The reading of a label, counted from 1; none where no passage bears it."""
+    if label is None or not 1 <= label <= n:
         return Reading(answer=None, rule="none", malformed="wrong_format")
     return Reading(
-        answer=position, rule=rule, malformed="ok" if rule == "strict" else "wrong_format"
+        answer=label - 1, rule=rule, malformed="ok" if rule == "strict" else "wrong_format"
     )
 
 

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 
-from rankers.parsing import Reading
+from rankers.parsing import Reading, after_reasoning, answer_tags
 from rankers.plans import Choice
 from rankers.prompts import Message, neutralise_fields
+from rankers.verdicts import verdict
 
 _SYSTEM = (
     "You are a helpful assistant. You first thinks about the reasoning process in the mind and "
@@ -37,17 +38,20 @@ def iranker_messages(query: str, passages: Sequence[str]) -> list[Message]:
 def read_iranker(text: str, n: int) -> Reading[Choice]:
     """Which of ``n`` passages the answer excludes; never raises.
 
-    Strict rule: the last answer block after the reasoning is one id, ``passage 3``. Loose rule: all
-    ids in it are the same one. Upstream goes on to the most similar text, which always finds
-    somebody; here that is no answer. Reasoning that never closes holds no answer either.
+    Strict rule: the last answer block after the reasoning is one id, ``passage 3``. Loose rule: the
+    id that the last answer tags decide for, closed or not, and without any what stands behind the
+    reasoning; see ``rankers.verdicts.verdict``. Upstream goes on to the most similar text, which
+    always finds somebody; here that is no answer. Reasoning that never closes holds none either.
     """
-    answer = answer_block(text)
-    mentions = {int(number) for number in _LABEL.findall(answer or "")}
-    if answer is None or len(mentions) != 1 or not mentions <= set(range(n)):
+    strict = _LABEL.fullmatch(answer_block(text) or "")
+    answer = after_reasoning(text) or ""
+    found = (
+        int(strict[1]) if strict else verdict(answer_tags(answer) or answer, "numbers", worst=True)
+    )
+    if found is None or found >= n:
         return Reading(answer=None, rule="none", malformed="wrong_format")
-    strict = _LABEL.fullmatch(answer) is not None
     return Reading(
-        answer=mentions.pop(),
+        answer=found,
         rule="strict" if strict else "loose",
         malformed="ok" if strict else "wrong_format",
     )

@@ -25,7 +25,8 @@ from tests.rankers.golden import golden
         ("[C]", 2, "strict"),
         ("<think>A or B</think>A", 0, "strict"),
         ("The most relevant is Passage C, so: Passage C", 2, "loose"),
-        ("Passage A is better than Passage B", None, "none"),
+        ("Passage A is better than Passage B", 0, "loose"),
+        ("Passage A is as good as Passage B", None, "none"),
         ("D", None, "none"),
         ("A cat", None, "none"),
         ("", None, "none"),
@@ -43,10 +44,10 @@ def test_letters(text: str, choice: Choice, rule: Rule) -> None:
     [
         ("<think>a</think> <answer>[2]</answer>", 1),
         ("<THINK>a</THINK><ANSWER> [2]\n</ANSWER>", 1),
-        ("<think>a</think><answer>2</answer>", None),
+        ("<think>a</think><answer>2</answer>", 1),
         ("<think>a</think><answer>[4]</answer>", None),
         ("<think>a</think><answer>[0]</answer>", None),
-        ("<answer>[2]</answer>", None),
+        ("<answer>[2]</answer>", 1),
     ],
 )
 def test_rank_r1_answers(text: str, choice: Choice) -> None:

@@ -26,7 +26,7 @@ def test_passages_are_numbered_from_zero_by_place() -> None:
         (f"{THOUGHT}<answer>passage 1 or passage 2</answer>", None, "none"),
         (f"{THOUGHT}<answer>passage 3</answer>", None, "none"),
         (f"{THOUGHT}<answer>the text about cats</answer>", None, "none"),
-        (f"{THOUGHT}passage 1", None, "none"),
+        (f"{THOUGHT}passage 1", 1, "loose"),
         ("<answer>passage 1</answer> but <think>perhaps not", None, "none"),
         ("<think><answer>passage 1</answer></think>", None, "none"),
         ("", None, "none"),
