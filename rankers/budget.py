@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from rankers.errors import DataError
-from rankers.prompts import Message, Tokenizer, cut
+from rankers.prompts import Message, Tokenizer, cut, neutralise
 
 Ask = Callable[[str, Sequence[str]], list[Message]]
 """(query, passages shown) -> chat."""
@@ -35,6 +35,8 @@ class Budget:
     """The model's context without the room that the answer needs."""
     max_passage_tokens: int | None = None
     """Longer passages are cut to this even where they would fit."""
+    max_query_tokens: int | None = None
+    """A longer query is cut to this; by default it never is."""
     min_passage_tokens: int = 8
     """A prompt that leaves less than this to its long passages is refused."""
 
@@ -43,6 +45,10 @@ class Budget:
 
         Raises DataError where even passages of ``min_passage_tokens`` make it too long.
         """
+        # Neutralised first, as in training: it may lengthen a text, or shorten its white space.
+        passages = [neutralise(passage) for passage in passages]
+        if self.max_query_tokens is not None:
+            query = cut(neutralise(query), self.tokenizer, self.max_query_tokens)
         limit = self.max_passage_tokens
         shown = list(passages) if limit is None else self._cut(passages, limit)
         chat = ask(query, shown)

@@ -12,7 +12,7 @@ from rankers.backends.load import SERVES, BackendName, Engine, ModelSpec, Need, 
 from rankers.backends.rendering import Renderer
 from rankers.budget import Budget
 from rankers.errors import DataError
-from rankers.families import Family, family_of
+from rankers.families import FAMILIES, Family, Trained, family_of
 from rankers.reranker import Reranker
 
 WINDOW = 20
@@ -156,7 +156,8 @@ def decide(spec: RerankerSpec) -> Decided:
         raise DataError(f"there is no method {spec.method!r}: use one of {', '.join(METHODS)}")
     method = METHODS[spec.method]
     options = given_options(spec, method)
-    known = spec.template or spec.model.trained_on
+    trained = spec.model.trained
+    known = spec.template or (trained.template if trained else spec.model.trained_on)
     template, family = family_of(spec.model.name, folder=spec.model.base, template=known)
     if spec.method not in family.methods:
         raise DataError(
@@ -170,7 +171,7 @@ def decide(spec: RerankerSpec) -> Decided:
         raise DataError(
             f"method {spec.method} does not run on backend {backend}: use {' or '.join(able)}"
         )
-    arguments = {**family.methods[spec.method], **options}
+    arguments = {**family.methods[spec.method], **_as_trained(spec, method), **options}
     _make(spec, None, arguments)
     return Decided(method, backend, template, family, arguments)
 
@@ -181,15 +182,23 @@ def build(spec: RerankerSpec, loaded: Engine | None = None) -> Built:
     Raises DataError, one sentence with the remedy, for whatever does not go together.
     """
     method, backend, template, family, arguments = decide(spec)
-    engine = loaded or load(
-        spec.model, backend, method.needs, {} if method.reasons else family.chat_options
-    )
+    trained = trained_as(spec)
+    chat_options = {} if method.reasons else family.chat_options
+    if trained is not None:
+        chat_options = trained.chat_options
+    engine = loaded or load(spec.model, backend, method.needs, chat_options)
     tokenizer = engine.tokenizer
     passage_tokens = None
     if tokenizer is not None:
         shown = most_shown(method, arguments, spec.depth)
-        passage_tokens = spec.passage_tokens or family.passage_tokens
-        arguments["budget"] = budget_for(tokenizer, method.answer_tokens(shown), passage_tokens)
+        known = family.passage_tokens if trained is None else trained.passage_tokens
+        passage_tokens = spec.passage_tokens or known
+        arguments["budget"] = budget_for(
+            tokenizer,
+            method.answer_tokens(shown),
+            passage_tokens,
+            query_tokens=trained.query_tokens if trained else None,
+        )
     elif spec.passage_tokens is not None:
         raise DataError(
             f"backend {backend} cannot cut passages to {spec.passage_tokens} tokens: give the "
@@ -210,6 +219,27 @@ def _make(spec: RerankerSpec, engine: object, arguments: Mapping[str, object]) -
         return METHODS[spec.method].make(engine, **arguments)
     except (ValueError, KeyError) as error:
         raise DataError(f"method {spec.method}: {error}") from error
+
+
+def trained_as(spec: RerankerSpec) -> Trained | None:
+    """How the model's prompts were written in training; None where another template is asked."""
+    trained = spec.model.trained
+    return trained if trained and spec.template in (None, trained.template) else None
+
+
+def _as_trained(spec: RerankerSpec, method: Method) -> dict[str, object]:
+    """Options that show as many passages at a time as a prompt of the training did."""
+    trained = trained_as(spec)
+    if trained is None or trained.candidates is None:
+        return {}
+    if "num_children" in method.options:
+        return {"num_children": max(1, trained.candidates - 1)}
+    if "window" not in method.options:
+        return {}
+    window = trained.candidates
+    usual = FAMILIES[trained.template].methods.get(spec.method, {})
+    step = usual["step"] if usual.get("window") == window else max(1, window // 2)
+    return {"window": window, "step": step}
 
 
 def given_options(spec: RerankerSpec, method: Method) -> dict[str, object]:
@@ -253,7 +283,13 @@ def encoder_decoder(folder: Path) -> bool:
     )
 
 
-def budget_for(tokenizer: Renderer, answer_tokens: int, passage_tokens: int | None) -> Budget:
+def budget_for(
+    tokenizer: Renderer,
+    answer_tokens: int,
+    passage_tokens: int | None,
+    *,
+    query_tokens: int | None = None,
+) -> Budget:
     """The budget that leaves ``answer_tokens`` of the context. DataError where nothing is left."""
     context = tokenizer.context or PLAIN_CONTEXT
     if context <= answer_tokens:
@@ -265,4 +301,5 @@ def budget_for(tokenizer: Renderer, answer_tokens: int, passage_tokens: int | No
         tokenizer=tokenizer,
         max_prompt_tokens=context - answer_tokens,
         max_passage_tokens=passage_tokens,
+        max_query_tokens=query_tokens,
     )

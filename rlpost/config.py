@@ -17,6 +17,7 @@ from rlpost.config_section import Section
 from rlpost.config_source import explain, merge_overrides, read_yaml
 from rlpost.config_task import RerankTask, Task
 from rlpost.errors import UserError
+from rlpost.prompting import TEMPLATES, chat_options
 
 
 class LoraConfig(Section):
@@ -46,6 +47,10 @@ class ModelConfig(Section):
     """Dtype of the base weights in engine and learner; adapters are always trained in float32."""
     max_length: int = Field(default=1024, ge=16)
     """Longest prompt plus completion, in tokens."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Options of the model's chat template, such as ``enable_thinking``; by default those of the
+    task's prompt in ``rankers.families`` (no reasoning but for ``rank_r1`` and ``iranker``).
+    ``rerank``, ``serve`` and ``robustness`` of the policy use the same."""
     lora: LoraConfig = LoraConfig()
     warm_start: WarmStartConfig = WarmStartConfig(steps=0)
 
@@ -199,6 +204,16 @@ class RunConfig(Section):
     def longest_prompt(self) -> int:
         """Upper bound in tokens that a rendered prompt may have."""
         return self.model.max_length - self.rollout.max_new_tokens
+
+    @model_validator(mode="after")
+    def _options_of_the_task(self) -> RunConfig:
+        # Settled here, so that the run remembers what it was trained with.
+        found = TEMPLATES.get(self.task.kind)
+        template = found and found(self.task.model_dump())
+        options = chat_options(template, self.model.chat_template_kwargs)
+        model = self.model.model_copy(update={"chat_template_kwargs": options})
+        object.__setattr__(self, "model", model)  # frozen, and not shared with another config
+        return self
 
     @model_validator(mode="after")
     def _rules(self) -> RunConfig:

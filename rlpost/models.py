@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from rankers.chat import chat_template
 from rankers.errors import DataError
+from rankers.families import SILENT
 from rlpost.errors import UserError
 from rlpost.types import Message
 
@@ -135,11 +138,34 @@ def context_length(path: str | Path, wanted: int | None) -> int:
     return wanted or positions
 
 
-def render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> tuple[int, ...]:
-    """Token ids of a conversation up to where the assistant's next turn begins."""
+def render(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    options: Mapping[str, object] | None = None,
+) -> tuple[int, ...]:
+    """Token ids of a conversation up to where the assistant's next turn begins.
+
+    ``options`` are the chat template's. Raises UserError where it cannot show the turns.
+    """
     turns = [{"role": message.role, "content": message.content} for message in messages]
-    ids: Any = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-    return tuple(ids)
+    try:
+        return tuple(chat_template(tokenizer, options)(turns))
+    except DataError as error:
+        raise UserError(str(error)) from None
+
+
+def renderer(
+    tokenizer: PreTrainedTokenizerBase, options: Mapping[str, object]
+) -> Callable[[Sequence[Message]], tuple[int, ...]]:
+    """``render`` with these options. UserError for one that the chat template does not know."""
+    source = json.dumps(tokenizer.chat_template)
+    unknown = [name for name in options if name not in SILENT and name not in source]
+    if unknown:
+        raise UserError(
+            f"model.chat_template_kwargs names {', '.join(unknown)}, which the chat template of "
+            f"{tokenizer.name_or_path} does not use: correct the name, or leave it out"
+        )
+    return partial(render, tokenizer, options=options)
 
 
 def stop_ids(path: str | Path, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

@@ -219,7 +219,9 @@ class HfBackend:
         )
         kept = generated[:end]
         return Completion(
-            text=self._renderer.text(kept), prompt_tokens=len(prompt), generated_tokens=len(kept)
+            text=self._renderer.answer(prompt, kept),
+            prompt_tokens=len(prompt),
+            generated_tokens=len(kept),
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from rankers.backends.rendering import Renderer
 from rankers.embeddings import CachedEmbedder
 from rankers.errors import DataError
-from rankers.families import ADAPTER_CONFIG, base_of
+from rankers.families import ADAPTER_CONFIG, Trained, base_of
 
 BackendName = Literal["vllm", "hf", "openai", "sentence-transformers"]
 Need = Literal["text", "labels", "likelihood", "embeddings", "pairs"]
@@ -40,6 +40,8 @@ class ModelSpec:
     """Model folder with the endpoint's tokenizer: without it, passages cannot be cut there."""
     trained_on: str | None = None
     """Template of ``rankers.families`` that it was trained on, where more than its name tells."""
+    trained: Trained | None = None
+    """All that shaped the prompts it was trained on, where its run tells."""
 
     @property
     def adapter(self) -> Path | None:

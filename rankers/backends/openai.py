@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
+from rankers.backends.dialect import MOST_LESSONS, Dialect, answer_of
 from rankers.errors import BackendError, DataError, NoEngineError
 from rankers.ports import Completion, LabelScores
 from rankers.prompts import Message
@@ -73,6 +74,7 @@ class OpenAiBackend:
         )
         self._base_url = base_url
         self._model = model
+        self._dialect = Dialect(model)
         self._vllm_server = vllm_server
         self._extra: dict[str, object] = (
             {"chat_template_kwargs": dict(chat_options)} if vllm_server and chat_options else {}
@@ -157,11 +159,8 @@ class OpenAiBackend:
 
     async def _complete(self, chat: Sequence[Message], max_tokens: int) -> Completion:
         response = await self._ask(chat, max_tokens=max_tokens)
-        message = response.choices[0].message
-        thoughts = (message.model_extra or {}).get("reasoning_content")
-        answer = message.content or ""
         return Completion(
-            text=f"<think>{thoughts}</think>{answer}" if thoughts else answer,
+            text=answer_of(response.choices[0]),
             prompt_tokens=response.usage.prompt_tokens if response.usage else 0,
             generated_tokens=response.usage.completion_tokens if response.usage else 0,
         )
@@ -190,13 +189,20 @@ class OpenAiBackend:
     async def _ask(
         self, chat: Sequence[Message], *, extra: Mapping[str, object] | None = None, **options: Any
     ) -> Any:
-        response: Any = await self._client.chat.completions.create(
-            model=self._model,
-            messages=list(chat),  # type: ignore[arg-type]
-            temperature=0.0,
-            extra_body={**self._extra, **(extra or {})},
-            **options,
-        )
+        from openai import BadRequestError
+
+        body = {**self._extra, **(extra or {})}
+        request = {"messages": list(chat), "temperature": 0.0, **options}
+        for lessons in range(MOST_LESSONS + 1):
+            asked = self._dialect.adapted(request)
+            try:
+                response: Any = await self._client.chat.completions.create(
+                    model=self._model, extra_body=body, **asked
+                )
+                break
+            except BadRequestError as refusal:
+                if lessons == MOST_LESSONS or not self._dialect.learns(refusal, asked):
+                    raise
         if not response.choices:
             raise BackendError(f"{self._base_url} answered {self._model} without a choice")
         return response

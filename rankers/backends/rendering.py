@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from rankers.chat import ChatTemplate, answer_text
 from rankers.errors import BackendError, DataError
 from rankers.prompts import Message
 
@@ -42,7 +43,7 @@ class Renderer:
         self.encoder_decoder: bool = config.is_encoder_decoder
         if not self.encoder_decoder and self.tokenizer.chat_template is None:
             raise DataError(f"{model_path} has no chat template: add one to its tokenizer")
-        self._options = dict(chat_options or {})
+        self.chat = ChatTemplate(self.tokenizer, options=chat_options, model=str(model_path))
         positions = getattr(config, "max_position_embeddings", None)  # relative in T5: no bound
         self.context: int | None = min(filter(None, (max_length, positions)), default=None)
         try:
@@ -70,7 +71,7 @@ class Renderer:
         Raises DataError for an answer of no tokens.
         """
         pairs = [
-            Given(self._ids(chat), self.encode(answer))
+            Given(self._ids(chat), self.encode(self.chat.harmless(answer)))
             for chat, answer in zip(chats, answers, strict=True)
         ]
         for pair, answer in zip(pairs, answers, strict=True):
@@ -91,10 +92,9 @@ class Renderer:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
 
-    def text(self, token_ids: Sequence[int]) -> str:
-        """The answer that generated tokens stand for, control tokens left out."""
-        text: str = self.tokenizer.decode(list(token_ids), skip_special_tokens=True)
-        return text
+    def answer(self, prompt: Sequence[int], token_ids: Sequence[int]) -> str:
+        """See ``rankers.chat.answer_text``."""
+        return answer_text(self.tokenizer, prompt, token_ids)
 
     def __call__(
         self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool, verbose: bool
@@ -115,13 +115,10 @@ class Renderer:
         return self._ids(chat)
 
     def _ids(self, chat: Sequence[Message]) -> list[int]:
-        ids: list[int]
-        if self.encoder_decoder:
-            ids = self.tokenizer("\n".join(turn["content"] for turn in chat))["input_ids"]
-        else:
-            ids = self.tokenizer.apply_chat_template(
-                list(chat), add_generation_prompt=True, return_dict=False, **self._options
-            )
+        if not self.encoder_decoder:
+            return self.chat(chat)
+        text = "\n".join(self.chat.harmless(turn["content"]) for turn in chat)
+        ids: list[int] = self.tokenizer(text)["input_ids"]
         return ids
 
     def _too_long(self, prompt: list[int], room: int) -> BackendError | None:

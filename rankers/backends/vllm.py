@@ -155,7 +155,7 @@ class VllmBackend:
         answers = [output.outputs[0].token_ids for output in outputs]
         return [
             Completion(
-                text=self._renderer.text(answer),
+                text=self._renderer.answer(prompt, answer),
                 prompt_tokens=len(prompt),
                 generated_tokens=len(answer),
             )

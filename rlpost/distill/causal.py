@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from rankers.chat import chat_template
 from rankers.losses import first_joint, importance_nll
 from rankers.prompts import (
     LETTERS,
@@ -63,7 +64,10 @@ class CausalStudent:
         seed: int,
         max_length: int,
         tokens_per_batch: int,
+        chat_options: Mapping[str, object] | None = None,
     ) -> None:
+        """``chat_options`` are the chat template's."""
+        self._chat = chat_template(tokenizer, chat_options)
         self._tokenizer, self._recipe = tokenizer, recipe
         self._max_length, self._tokens_per_batch = max_length, tokens_per_batch
         base = load_base(model_path, dtype)
@@ -104,9 +108,7 @@ class CausalStudent:
         save_model(self._base, self._tokenizer, folder / "model", dtype=torch.float32)
 
     def _sample(self, problem: TeacherList) -> Sample:
-        chat: Any = self._tokenizer.apply_chat_template(
-            list(self._recipe.chat(problem)), add_generation_prompt=True, return_dict=False
-        )
+        chat = self._chat(self._recipe.chat(problem))
         answer = [*self._recipe.answer(problem), int(cast(int, self._tokenizer.eos_token_id))]
         if len(chat) + len(answer) > self._max_length:
             raise UserError(

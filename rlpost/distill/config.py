@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -12,6 +12,7 @@ from rlpost.config import DataConfig, EvaluationConfig, LoraConfig
 from rlpost.config_section import Section
 from rlpost.config_source import explain, merge_overrides, read_yaml
 from rlpost.errors import UserError
+from rlpost.prompting import STUDENTS, chat_options
 
 LETTERS = 26
 
@@ -53,6 +54,9 @@ class StudentModel(Section):
     """Dtype of the base weights."""
     max_length: int = Field(default=1024, ge=16)
     """Longest prompt plus answer, in tokens."""
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Options of the model's chat template; by default ``enable_thinking: false``. ``rerank`` and
+    ``serve`` of the student use the same."""
     lora: LoraConfig | None = None
     """Train adapters; without them, all weights."""
 
@@ -106,6 +110,15 @@ class DistillConfig(Section):
     @property
     def run_dir(self) -> Path:
         return self.output / self.name
+
+    @model_validator(mode="after")
+    def _options_of_the_student(self) -> DistillConfig:
+        # Settled here, so that the run remembers what it was trained with.
+        template = STUDENTS[self.student.kind](self.student.model_dump())
+        options = chat_options(template, self.model.chat_template_kwargs)
+        model = self.model.model_copy(update={"chat_template_kwargs": options})
+        object.__setattr__(self, "model", model)  # frozen, and not shared with another config
+        return self
 
     @model_validator(mode="after")
     def _order_hides_the_solution(self) -> DistillConfig:

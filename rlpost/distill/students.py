@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
+    from rankers.backends.hf import HfBackend
+
 
 class Student(Protocol):
     """A model that learns from lists of a teacher."""
@@ -66,6 +68,7 @@ def build(cfg: DistillConfig) -> Student:
         cfg.model.path,
         recipe=recipe,
         tokens_per_batch=cfg.optimizer.tokens_per_batch,
+        chat_options=cfg.model.chat_template_kwargs,
         **common,
     )
 
@@ -81,23 +84,24 @@ def ranker(cfg: DistillConfig, model: Path) -> Reranker:
 
 
 def _first(cfg: DistillConfig, model: Path) -> Reranker:
-    from rankers.backends.hf import HfBackend
     from rankers.methods import first_reranker
 
     window = cfg.candidates
-    return first_reranker(
-        HfBackend(model, dtype=cfg.model.dtype), window=window, step=max(1, window // 2)
-    )
+    return first_reranker(_backend(cfg, model), window=window, step=max(1, window // 2))
 
 
 def _full(cfg: DistillConfig, model: Path) -> Reranker:
-    from rankers.backends.hf import HfBackend
     from rankers.methods import full_ranking_reranker
 
     assert isinstance(cfg.student, FullStudent)
-    return full_ranking_reranker(
-        HfBackend(model, dtype=cfg.model.dtype), template=cfg.student.template
-    )
+    return full_ranking_reranker(_backend(cfg, model), template=cfg.student.template)
+
+
+def _backend(cfg: DistillConfig, model: Path) -> HfBackend:
+    from rankers.backends.hf import HfBackend
+
+    options = cfg.model.chat_template_kwargs
+    return HfBackend(model, dtype=cfg.model.dtype, chat_options=options)
 
 
 def _e2rank(cfg: DistillConfig, model: Path) -> Reranker:

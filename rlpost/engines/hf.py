@@ -135,9 +135,14 @@ class HfEngine:
             position_BL = position_BL[:, -1:] + 1
         return [
             completion(
-                tokens, logprobs, version=self._version, stop=self._stop, tokenizer=self._tokenizer
+                tokens,
+                logprobs,
+                version=self._version,
+                stop=self._stop,
+                tokenizer=self._tokenizer,
+                prompt_ids=prompt_ids,
             )
-            for tokens, logprobs in zip(tokens_B, logprobs_B, strict=True)
+            for (prompt_ids, _), tokens, logprobs in zip(jobs_B, tokens_B, logprobs_B, strict=True)
         ]
 
 

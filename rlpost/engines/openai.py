@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from rankers.backends.dialect import MOST_LESSONS, Dialect, answer_of
+from rankers.errors import DataError
 from rankers.secrets import key_of, plain_url, without_key
 from rlpost.errors import EngineError, UserError, boundary
 from rlpost.types import Completion, PolicyRef, Prompt, Sampling
@@ -53,6 +55,7 @@ class OpenAiEngine:
         )
         self._base_url = base_url
         self._model = model
+        self._dialect = Dialect(model)
         self._concurrency = concurrency
         self._token_ids = token_ids
 
@@ -91,16 +94,18 @@ class OpenAiEngine:
         extra: dict[str, Any] = {"logprobs": True} if self._token_ids else {}
         with boundary(EngineError, f"asking {self._base_url} about prompt {prompt.id!r}"):
             try:
-                response: Any = self._client.chat.completions.create(
-                    model=self._model,
-                    messages=[{"role": m.role, "content": m.content} for m in prompt.messages],  # type: ignore[misc]
-                    seed=seed,
-                    temperature=sampling.temperature,
-                    max_tokens=sampling.max_tokens,
-                    extra_body={"return_token_ids": True} if self._token_ids else None,
-                    **extra,
+                response = self._ask(
+                    {
+                        "messages": [
+                            {"role": m.role, "content": m.content} for m in prompt.messages
+                        ],
+                        "seed": seed,
+                        "temperature": sampling.temperature,
+                        "max_tokens": sampling.max_tokens,
+                        **extra,
+                    }
                 )
-            except (AuthenticationError, BadRequestError, NotFoundError) as exc:
+            except (AuthenticationError, BadRequestError, NotFoundError, DataError) as exc:
                 told = without_key(str(exc), self._key)
                 raise UserError(
                     f"{self._base_url} refused prompt {prompt.id!r} for model {self._model}: {told}"
@@ -111,6 +116,22 @@ class OpenAiEngine:
                     f"asking {self._base_url} about prompt {prompt.id!r}: {told}"
                 ) from exc
             return self._completion(response.choices[0])
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        from openai import BadRequestError
+
+        body = {"return_token_ids": True} if self._token_ids else None
+        lessons = 0
+        while True:
+            asked = self._dialect.adapted(request)
+            try:
+                return self._client.chat.completions.create(
+                    model=self._model, extra_body=body, **asked
+                )
+            except BadRequestError as refusal:
+                lessons += 1
+                if lessons > MOST_LESSONS or not self._dialect.learns(refusal, asked):
+                    raise
 
     def _completion(self, choice: Any) -> Completion:
         token_ids: list[int] = []
@@ -128,5 +149,5 @@ class OpenAiEngine:
             logprobs_T=tuple(logprobs_T),
             versions_T=(0,) * len(token_ids),
             finish="stop" if choice.finish_reason == "stop" else "length",
-            text=choice.message.content or "",
+            text=answer_of(choice),
         )

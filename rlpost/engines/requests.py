@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rankers.chat import answer_text
 from rlpost.errors import EngineError, UserError
 from rlpost.types import Completion, Prompt, Sampling
 
@@ -43,8 +44,12 @@ def completion(
     version: int,
     stop: frozenset[int],
     tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: Sequence[int] = (),
 ) -> Completion:
-    """One sampled sequence, all of whose tokens came from policy ``version``."""
+    """One sampled sequence, all of whose tokens came from policy ``version``.
+
+    Its text begins with what of ``prompt_ids`` belongs to it (``rankers.chat.answer_text``).
+    """
     if not token_ids or len(token_ids) != len(logprobs_T):
         raise EngineError(
             f"the engine returned {len(token_ids)} tokens, {len(logprobs_T)} log-probs"
@@ -54,5 +59,5 @@ def completion(
         logprobs_T=tuple(logprobs_T),
         versions_T=(version,) * len(token_ids),
         finish="stop" if token_ids[-1] in stop else "length",
-        text=str(tokenizer.decode(list(token_ids), skip_special_tokens=True)),
+        text=answer_text(tokenizer, prompt_ids, token_ids),
     )

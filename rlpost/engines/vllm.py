@@ -196,6 +196,7 @@ class VllmEngine:
             version=self._version,
             stop=self._stop,
             tokenizer=self._tokenizer,
+            prompt_ids=output.prompt_token_ids,
         )
 
     def _add_adapter(self, policy: PolicyRef, adapter: Adapter) -> None:

@@ -27,7 +27,7 @@ from rlpost.models import resolve
 from rlpost.reranking.cost import Cost
 from rlpost.reranking.problems import Problems, digest, is_jsonl, read_problems
 from rlpost.reranking.trace_file import TraceFile, owner, trace_path
-from rlpost.reranking.trained import template_of
+from rlpost.reranking.trained import trained
 from rlpost.rundir import told
 
 
@@ -87,10 +87,10 @@ def located(
     folder = Path(model)
     if (folder / ADAPTER_CONFIG).is_file():
         base = resolve(base_of(folder))
-        return ModelSpec(name=model, base=base, trained_on=template_of(folder))
+        return ModelSpec(name=model, base=base, trained=trained(folder))
     if (folder / "modules.json").is_file():
-        return ModelSpec(name=model, base=folder)
-    return ModelSpec(name=model, base=resolve(model))
+        return ModelSpec(name=model, base=folder, trained=trained(folder))
+    return ModelSpec(name=model, base=resolve(model), trained=trained(folder))
 
 
 def start(job: Job) -> None:

@@ -1,30 +1,33 @@
-"""Which prompts the adapter of a training run knows: its run folder tells."""
+"""Which prompts the policy of a run knows: its run folder tells."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
+from rankers.families import ADAPTER_CONFIG, Trained
 from rlpost.config_source import read_yaml
+from rlpost.prompting import trained_by
 from rlpost.rundir import CONFIG
 
-TEMPLATES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "rerank": lambda task: str(task["template"]),
-    "rank_r1": lambda task: {"0.1": "rank_r1", "0.2": "rank_r1_0.2"}[task["version"]],
-    "iranker": lambda task: "iranker",
-    "pg_rank": lambda task: "encoder",
-}
-"""``task.kind`` of a resolved config -> its template in ``rankers.families``."""
 DEPTH = 4
 """RUN/checkpoints/step-N/learner/adapter: folders between the adapter and its run."""
 
 
+def trained(folder: Path) -> Trained | None:
+    """How the run around a policy's adapter or a student's model wrote its prompts.
+
+    None where it is in no such run. A model that is no adapter belongs to the run that it lies
+    directly in.
+    """
+    depth = DEPTH if (folder / ADAPTER_CONFIG).is_file() else 1
+    for parent in list(folder.resolve().parents)[:depth]:
+        if (parent / CONFIG).is_file():
+            config = read_yaml(parent / CONFIG)
+            return trained_by(config) if depth > 1 or "student" in config else None
+    return None
+
+
 def template_of(adapter: Path) -> str | None:
     """The template that the run around ``adapter`` trained on; None where it is in no such run."""
-    for folder in list(adapter.resolve().parents)[:DEPTH]:
-        if (folder / CONFIG).is_file():
-            task = read_yaml(folder / CONFIG).get("task", {})
-            found = TEMPLATES.get(task.get("kind"))
-            return found and found(task)
-    return None
+    found = trained(adapter)
+    return None if found is None else found.template

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
+from rankers.chat import opening
 from rankers.types import Collection, Run
 from rlpost.config import RunConfig
 from rlpost.config_task import ChoosingTask
-from rlpost.models import context_length, load_tokenizer, render
+from rlpost.models import context_length, load_tokenizer, renderer
 from rlpost.ports import Reward
 from rlpost.tasks.choosing import OneRelevant, Rerankers, Reranking
 from rlpost.tasks.rerank import Ask, Format, PromptWriter, TrainingPrompts, Writer
@@ -19,8 +21,11 @@ from rlpost.tasks.rerank_data import (
     refuse_overlap,
     require_first_stage,
 )
-from rlpost.tasks.task import Prepared
+from rlpost.tasks.task import Imitate, Prepared
 from rlpost.types import Prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 SPARE = 2
 """Training lists are fetched this many times as deep: a list shows one relevant passage only, and
@@ -52,7 +57,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
         query_tokens=task.query_tokens,
         longest_prompt=cfg.longest_prompt,
     )
-    chat = partial(render, tokenizer)
+    chat = renderer(tokenizer, cfg.model.chat_template_kwargs)
 
     def lists(split: str, depth: int) -> tuple[Collection, Run]:
         return candidate_lists(cfg.data, split, depth=depth, say=say)
@@ -81,7 +86,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
     return Prepared(
         source=TrainingPrompts(training, seed=cfg.seed),
         reward=method.reward,
-        imitate=partial(method.imitate, training),
+        imitate=partial(_continued, partial(method.imitate, training), tokenizer),
         held_out=replace(
             queries,
             rerank=Reranking(
@@ -92,3 +97,13 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
             ),
         ),
     )
+
+
+def _continued(imitate: Imitate, tokenizer: PreTrainedTokenizerBase, prompt: Prompt) -> str:
+    """The answer to imitate, without the think tag where the template has opened it already."""
+    answer = imitate(prompt)
+    opened = opening(tokenizer, prompt.token_ids)
+    if not opened:
+        return answer
+    rest = answer.removeprefix("<think>")
+    return rest.lstrip() if opened[-1].isspace() else rest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rlpost.config import RunConfig
 from rlpost.config_task import RecommendTask
 from rlpost.errors import UserError
-from rlpost.models import context_length, load_tokenizer, render
+from rlpost.models import context_length, load_tokenizer, renderer
 from rlpost.seeding import seed_at
 from rlpost.tasks.co_occurrence import CoOccurrence
 from rlpost.tasks.movielens import load_likes
@@ -47,7 +47,10 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     likes = likes.among(lengths)
     catalogue = Catalogue({item: likes.titles[item] for item in lengths})
     writer = PromptWriter(
-        catalogue, history=task.history, length=task.list_length, render=partial(render, tokenizer)
+        catalogue,
+        history=task.history,
+        length=task.list_length,
+        render=renderer(tokenizer, cfg.model.chat_template_kwargs),
     )
     check_room(cfg, sorted(lengths.values()), template=len(writer.write("", (), cut=0).token_ids))
     of_training = {user: likes.by_user[user] for user in training}

@@ -23,6 +23,8 @@ Ask = Callable[[str, Sequence[str]], Sequence[Mapping[str, str]]]
 Render = Callable[[Sequence[Message]], tuple[int, ...]]
 """Chat turns -> token ids through the model's chat template, generation prompt included."""
 
+QUERY_MARK, PASSAGE_MARK = "qqzquery", "qqzpassage"
+"""Texts that stand for any, to count where they are shown."""
 ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 
 
@@ -100,24 +102,30 @@ class Writer(PromptWriter):
 
     def write(self, query_id: str, *, seed: int) -> Prompt:
         shown = self.shown(query_id, seed=seed)
-        messages = self.question(shown)
-        return Prompt(
-            id=query_id, messages=messages, token_ids=self._render(messages), payload=shown
-        )
+        for tokens in range(self._shape.passage_tokens, 0, -1):
+            messages = self.question(shown, passage_tokens=tokens)
+            token_ids = self._render(messages)
+            # Texts may take a token more where they meet the template's words.
+            if len(token_ids) <= self._shape.longest_prompt:
+                break
+        return Prompt(id=query_id, messages=messages, token_ids=token_ids, payload=shown)
 
-    def question(self, shown: Candidates) -> tuple[Message, ...]:
+    def question(
+        self, shown: Candidates, *, passage_tokens: int | None = None
+    ) -> tuple[Message, ...]:
         """The chat turns that show ``shown``."""
-        return self._messages(
-            self.query(shown.query_id), [self.passage(doc_id) for doc_id in shown.doc_ids]
-        )
+        tokens = passage_tokens or self._shape.passage_tokens
+        passages = [self.passage(doc_id, tokens=tokens) for doc_id in shown.doc_ids]
+        return self._messages(self.query(shown.query_id), passages)
 
     def query(self, query_id: str) -> str:
         """The text of a query as it is shown."""
         return self._cut(self.collection.queries[query_id], self._shape.query_tokens)
 
-    def passage(self, doc_id: str) -> str:
+    def passage(self, doc_id: str, *, tokens: int | None = None) -> str:
         """The text of a document as it is shown."""
-        return self._cut(self.collection.corpus[doc_id].content, self._shape.passage_tokens)
+        content = self.collection.corpus[doc_id].content
+        return self._cut(content, tokens or self._shape.passage_tokens)
 
     def _cut(self, text: str, max_tokens: int) -> str:
         # Neutralised first: it may lengthen the text.
@@ -130,7 +138,12 @@ class Writer(PromptWriter):
     def _check_room(self) -> None:
         shape = self._shape
         template = len(self._render(self._messages("", [""] * shape.num_candidates)))
-        texts = shape.num_candidates * shape.passage_tokens + shape.query_tokens
+        marked = self._messages(QUERY_MARK, [PASSAGE_MARK] * shape.num_candidates)
+        words = "".join(turn.content for turn in marked)  # a text may be shown more than once
+        texts = (
+            words.count(PASSAGE_MARK) * shape.passage_tokens
+            + words.count(QUERY_MARK) * shape.query_tokens
+        )
         if template + texts > shape.longest_prompt:
             raise UserError(
                 f"a prompt may need {template + texts} tokens ({template} for its fixed words, "

@@ -14,7 +14,7 @@ from rankers.types import Collection, Run, ScoredDoc
 from rlpost.config import DataConfig, RunConfig
 from rlpost.config_task import RerankTask
 from rlpost.errors import UserError
-from rlpost.models import context_length, load_tokenizer, render
+from rlpost.models import context_length, load_tokenizer, renderer
 from rlpost.ports import Reward
 from rlpost.tasks.judging import JudgedRerankReward, reranker_of, texts_of
 from rlpost.tasks.rerank import (
@@ -55,7 +55,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
             run=run,
             shape=shape,
             tokenizer=tokenizer,
-            render=partial(render, tokenizer),
+            render=renderer(tokenizer, cfg.model.chat_template_kwargs),
         )
 
     training = writer_of(cfg.data.train_split)

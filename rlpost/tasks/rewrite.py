@@ -112,5 +112,7 @@ class RewrittenRun:
 
 
 def rewritten(text: str) -> str:
-    """The first line that says something."""
-    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+    """The first line that says something, after the reasoning; '' where that never closes."""
+    answer = text.rpartition("</think>")[2]
+    lines = [] if "<think>" in answer else answer.splitlines()
+    return next((line.strip() for line in lines if line.strip()), "")

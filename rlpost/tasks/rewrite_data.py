@@ -10,7 +10,7 @@ from rankers.prompts import cut
 from rlpost.config import RunConfig
 from rlpost.config_task import RewriteTask
 from rlpost.errors import UserError
-from rlpost.models import context_length, load_tokenizer, render
+from rlpost.models import context_length, load_tokenizer, renderer
 from rlpost.tasks.judging import reranker_of, texts_of
 from rlpost.tasks.rerank import TrainingPrompts
 from rlpost.tasks.rerank_data import (
@@ -39,7 +39,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
             run=run,
             num_candidates=task.candidates,
             cut=partial(cut, tokenizer=tokenizer, max_tokens=task.query_tokens),
-            render=partial(render, tokenizer),
+            render=renderer(tokenizer, cfg.model.chat_template_kwargs),
         )
 
     training, measured = writer_of(cfg.data.train_split), writer_of(cfg.data.eval_split)
