@@ -41,7 +41,7 @@ class ChatTemplate:
         self._takes_history = self._shows(turns)
         probe = turns if self._takes_history else turns[:1]
         pieces = re.split("|".join(_MARKS), self._text(probe) or "")
-        self._controls = Controls([*added_tokens(tokenizer), *turn_markers(pieces)])
+        self._controls = Controls(added_tokens(tokenizer), turn_markers(pieces))
 
     def __call__(self, chat: Sequence[Message]) -> list[int]:
         """Token ids of a chat up to where the assistant's next turn begins.

@@ -131,12 +131,14 @@ def read_rank_r1(text: str, n: int) -> Reading[Choice]:
     return _chosen(verdict(answer_tags(answer) or answer, "numbers"), n, "loose")
 
 
-def rank_r1_reward(text: str, truth: int) -> float:
+def rank_r1_reward(text: str, truth: int, *, opened: str = "") -> float:
     """1 if the first think-answer pair holds exactly ``[truth]`` (from 1), else 0.
 
-    Format and correctness are one; unlike at inference, tags in capitals do not count.
+    Format and correctness are one; unlike at inference, tags in capitals do not count. ``opened``
+    is what the prompt holds of the answer: ``<think>`` where the chat template opens the reasoning
+    (the engines put it in front of their texts, so that it must not be given with these).
     """
-    return float(_r1_answer(text) == f"[{truth}]")
+    return float(_r1_answer(opened + text) == f"[{truth}]")
 
 
 def _r1_answer(text: str) -> str | None:

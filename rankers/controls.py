@@ -22,13 +22,17 @@ _MARKER = re.compile(r"(?:#{1,6} ?)?\w[\w ]{0,32}[:\uff1a]|#{1,6} ?\w[\w ]{0,32}
 class Controls:
     """Breaks literals, however they are written: by a space, a colon at the end by a semicolon.
 
+    Tokenizers find a token anywhere; ``markers`` are only found where no word goes on into them.
+
     Literals that ``neutralise_fields`` breaks are left out: no text of a user holds them any more,
     so that where they stand they are the prompt's own words.
     """
 
-    def __init__(self, literals: Iterable[str]) -> None:
+    def __init__(self, tokens: Iterable[str], markers: Iterable[str] = ()) -> None:
         self._by_first: dict[str, tuple[str, ...]] = {}
-        for literal in literals:
+        anywhere = list(tokens)
+        self._anywhere = {_folded(token.strip())[0] for token in anywhere}
+        for literal in (*anywhere, *markers):
             literal = literal.strip()
             if len(literal) >= SHORTEST and neutralise_fields(literal) == literal:
                 folded = _folded(literal)[0]
@@ -46,8 +50,9 @@ class Controls:
         for match in self._first.finditer(folded):
             start = match.start()
             for literal in self._by_first[match[0]]:
-                within_word = start and literal[0].isalnum() and folded[start - 1].isalnum()
-                if folded.startswith(literal, start) and not within_word:
+                if folded.startswith(literal, start) and (
+                    literal in self._anywhere or not _within_word(folded, start)
+                ):
                     last = places[start + len(literal) - 1]
                     if literal[-1] == ":":
                         edits[last] = ";"
@@ -77,6 +82,10 @@ def turn_markers(between: Iterable[str]) -> list[str]:
             if _MARKER.fullmatch(marker):
                 markers.append(marker)
     return list(dict.fromkeys(markers))
+
+
+def _within_word(text: str, start: int) -> bool:
+    return start > 0 and text[start - 1].isalnum() and text[start].isalnum()
 
 
 def _folded(text: str) -> tuple[str, Any]:

@@ -46,7 +46,7 @@ class ExclusionReward(NamedTuple):
 
 
 def exclusion_reward(
-    text: str, n: int, truth: int, *, variant: Variant = "paper"
+    text: str, n: int, truth: int, *, variant: Variant = "paper", opened: str = ""
 ) -> ExclusionReward:
     """What ``text`` earns for excluding one of ``n`` passages (from 0), of which ``truth`` stays.
 
@@ -55,7 +55,9 @@ def exclusion_reward(
     each, and its empty answer pair stands in for an answer that is missing (-0.5, not -1). White
     space must stand inside every tag, a newline before the answer block. A good answer earns -0.5
     there, 1.75 more than reasoning without an answer; as ``paper`` it earns 1, 3.75 more.
+    ``opened`` is as in ``rankers.choices.rank_r1_reward``.
     """
+    text = opened + text
     if variant == "released":
         return _released(text, n, truth)
     return ExclusionReward(

@@ -92,6 +92,10 @@ class Renderer:
         ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
         return ids
 
+    def text(self, token_ids: Sequence[int]) -> str:
+        """What tokens stand for, control tokens left out."""
+        return answer_text(self.tokenizer, (), token_ids)
+
     def answer(self, prompt: Sequence[int], token_ids: Sequence[int]) -> str:
         """See ``rankers.chat.answer_text``."""
         return answer_text(self.tokenizer, prompt, token_ids)
