@@ -25,6 +25,7 @@ from rankers.serve.ranking import Desk
 from rankers.serve.routes import embeddings, rerank, score, state
 from rankers.serve.service import Service
 from rankers.serve.settings import Settings
+from rankers.serve.traffic import Intake, Outlet
 
 DESCRIPTION = """Rerankers under the APIs of Cohere, Jina, vLLM and text-embeddings-inference.
 
@@ -55,6 +56,8 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
         redirect_slashes=False,  # to the host, and without the TLS, that the request speaks of
     )
     app.state.settings, app.state.draining = settings, False
+    app.state.intake = Intake(settings.limits.arriving_bytes)
+    app.state.outlet = Outlet(settings.limits.leaving_bytes)
     metrics = Metrics(service)
     desk = Desk(service=service, settings=settings, metrics=metrics)
     keys = accepted_keys(settings, os.environ)

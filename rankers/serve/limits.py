@@ -15,6 +15,7 @@ from rankers.serve.errors import CLIENT_GONE, Refusal
 from rankers.serve.schemas.base import MOST_FIELDS
 from rankers.serve.schemas.foreign import LONGEST_NAME
 from rankers.serve.settings import Limits
+from rankers.serve.traffic import Arriving, Intake
 
 JSON_TYPE = "application/json"
 
@@ -23,21 +24,26 @@ class BoundedRequest(Request):
     """A request whose body is refused while it is read, not when it has filled the memory."""
 
     async def body(self) -> bytes:
-        """All of it. Refusal: 413 when too big, 408 when too slow, 499 when broken off."""
+        """All of it.
+
+        Refusal: 413 when too big, 408 when too slow, 499 when broken off, 503 when it is the
+        largest of more than all connections together may send at a time.
+        """
         if not hasattr(self, "_body"):  # where Starlette keeps it
             limits: Limits = self.app.state.settings.limits
-            try:
-                async with asyncio.timeout(limits.body_s):
-                    self._body = await self._bounded(limits.body_bytes)
-            except TimeoutError:
-                raise Refusal(
-                    408, f"the body did not arrive within {limits.body_s:g} s", connection="close"
-                ) from None
-            except ClientDisconnect:
-                raise Refusal(CLIENT_GONE, "the client hung up") from None
+            intake: Intake = self.app.state.intake
+            waiting = asyncio.timeout(limits.body_s)
+            with intake.arriving(waiting) as arriving:
+                try:
+                    async with waiting:
+                        self._body = await self._bounded(limits.body_bytes, arriving)
+                except TimeoutError:
+                    raise _late(limits, arriving) from None
+                except ClientDisconnect:
+                    raise Refusal(CLIENT_GONE, "the client hung up") from None
         return self._body
 
-    async def _bounded(self, most: int) -> bytes:
+    async def _bounded(self, most: int, arriving: Arriving) -> bytes:
         announced = self.headers.get("content-length", "0")
         body = bytearray()
         if int(announced) <= most:  # the server has seen to it that it is a number
@@ -45,6 +51,7 @@ class BoundedRequest(Request):
                 body += chunk
                 if len(body) > most:
                     break
+                arriving.add(len(chunk))
             else:
                 return bytes(body)
         raise Refusal(
@@ -82,6 +89,13 @@ class BoundedRoute(APIRoute):
             return await handle(BoundedRequest(request.scope, request.receive))
 
         return bounded
+
+
+def _late(limits: Limits, arriving: Arriving) -> Refusal:
+    if arriving.refused:
+        said = "too much is being sent to this server at once, and this body is the largest"
+        return Refusal(503, said, connection="close", retry_after="1")
+    return Refusal(408, f"the body did not arrive within {limits.body_s:g} s", connection="close")
 
 
 def _check_sizes(body: dict[str, Any], most: int) -> None:

@@ -86,8 +86,24 @@ class Limits(Section):
     """For the head of a request to arrive, and for an idle connection; then it is closed."""
     body_s: Annotated[float, Field(gt=0)] = 30.0
     """For the body of a request to arrive; beyond: 408."""
+    answer_s: Annotated[float, Field(gt=0)] = 30.0
+    """For a client to take its answer; then the connection is cut."""
+    arriving_bytes: Annotated[int, Field(ge=1)] = 128 * 2**20
+    """Of bodies that are arriving, together; beyond, the largest is refused: 503."""
+    leaving_bytes: Annotated[int, Field(ge=1)] = 128 * 2**20
+    """Of answers that clients have yet to take, together; beyond, the connection that has waited
+    longest is cut."""
     grace_s: Annotated[float, Field(ge=0)] = 3.0
     """After SIGTERM, for load balancers to see that /ready answers 503; new requests are served."""
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> Limits:
+        if self.arriving_bytes < self.body_bytes:
+            raise ValueError(
+                f"limits: arriving_bytes {self.arriving_bytes} is less than body_bytes "
+                f"{self.body_bytes}, so that no such body could arrive: raise it"
+            )
+        return self
 
 
 class Batching(Section):
