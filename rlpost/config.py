@@ -90,8 +90,9 @@ class RolloutConfig(Section):
     """Completions per prompt; credit needs at least two."""
     prompts_per_call: int = Field(default=4, ge=1)
     """Prompts of one engine call."""
-    temperature: float = Field(default=1.0, gt=0)
-    """Sampling temperature of rollouts; evaluation is greedy."""
+    temperature: float = Field(default=1.0, ge=0.01)
+    """Sampling temperature of rollouts, at least 0.01 as vLLM samples no colder; evaluation is
+    greedy."""
     max_new_tokens: int = Field(default=32, ge=1)
     """Longest completion."""
     sync: Literal["auto", "merged", "adapter"] = "auto"

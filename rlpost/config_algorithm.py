@@ -84,7 +84,7 @@ class RankGrpoObjective(Section):
 class CispoObjective(Section):
     kind: Literal["cispo"]
     """Capped weights, no token without gradient (arXiv 2506.13585)."""
-    cap: float = Field(default=5.0, gt=0)
+    cap: float = Field(default=5.0, ge=1)
     """Largest weight; the weight itself, not 1 + cap."""
 
 

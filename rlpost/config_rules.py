@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rlpost.config_rules_algorithm import ALGORITHM_RULES
+from rlpost.config_rules_credit import CREDIT_RULES
 from rlpost.config_task import ChoosingTask, PgRankTask, RecommendTask, RerankTask
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def encoders_do_not_write(cfg: RunConfig) -> str | None:
     wanted = {
         "model.warm_start.steps > 0": cfg.model.warm_start.steps > 0,
         "algorithm.shaping": cfg.algorithm.shaping is not None,
+        "algorithm.reward.overlong": cfg.algorithm.reward.overlong is not None,
+        "algorithm.reward.truncated=mask": cfg.algorithm.reward.truncated == "mask",
     }
     chosen = [name for name, is_wanted in wanted.items() if is_wanted]
     if cfg.task.kind != "pg_rank" or not chosen:
@@ -77,12 +80,18 @@ def workers_have_work(cfg: RunConfig) -> str | None:
 
 def responses_have_a_velocity(cfg: RunConfig) -> str | None:
     shaping = cfg.algorithm.shaping
-    if shaping is None or cfg.rollout.max_new_tokens > 2 * shaping.stride:
+    if shaping is None:
+        return None
+    seen = {"rollout.max_new_tokens": cfg.rollout.max_new_tokens}
+    if shaping.window is not None:
+        seen["algorithm.shaping.window"] = shaping.window
+    name = min(seen, key=lambda key: seen[key])
+    if seen[name] > 2 * shaping.stride:
         return None
     return (
-        f"rollout.max_new_tokens is {cfg.rollout.max_new_tokens}, but the velocity of a response "
-        f"exists from {2 * shaping.stride + 1} tokens on at algorithm.shaping.stride "
-        f"{shaping.stride}: lower the stride"
+        f"{name} is {seen[name]}, but the velocity of a response exists from "
+        f"{2 * shaping.stride + 1} tokens on at algorithm.shaping.stride {shaping.stride}: lower "
+        "the stride"
     )
 
 
@@ -130,6 +139,31 @@ def ranks_need_a_list(cfg: RunConfig) -> str | None:
     )
 
 
+def minibatches_have_samples(cfg: RunConfig) -> str | None:
+    if cfg.learner.minibatches <= cfg.samples_per_step:
+        return None
+    return (
+        f"learner.minibatches is {cfg.learner.minibatches}, but a step has only "
+        f"{cfg.samples_per_step} completions (groups_per_step * rollout.group_size): lower it"
+    )
+
+
+def adapters_adapt_something(cfg: RunConfig) -> str | None:
+    if cfg.model.lora.target_modules:
+        return None
+    return "model.lora.target_modules is empty, so that nothing would be trained: name layers"
+
+
+def list_fits_catalogue(cfg: RunConfig) -> str | None:
+    task = cfg.task
+    if not isinstance(task, RecommendTask) or task.list_length <= task.catalogue:
+        return None
+    return (
+        f"task.list_length is {task.list_length}, but task.catalogue has only {task.catalogue} "
+        "titles: lower the former or raise the latter"
+    )
+
+
 RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     prompt_has_room,
     sample_fits_batch,
@@ -142,6 +176,10 @@ RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     overlong_margin_fits,
     responses_have_a_velocity,
     ranks_need_a_list,
+    minibatches_have_samples,
+    adapters_adapt_something,
+    list_fits_catalogue,
     *ALGORITHM_RULES,
+    *CREDIT_RULES,
 )
 """Each gives the sentence to show, or None."""

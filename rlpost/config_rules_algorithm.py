@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rlpost.config_off_policy import BoundsRejection, WeightCorrection
+from rlpost.config_algorithm import ClipObjective
+from rlpost.config_off_policy import AdaptiveEntropy, BoundsRejection, WeightCorrection
 
 if TYPE_CHECKING:
     from rlpost.config import RunConfig
@@ -117,6 +118,93 @@ def reward_kl_means_something(cfg: RunConfig) -> str | None:
     return None
 
 
+def loss_kl_has_a_gradient(cfg: RunConfig) -> str | None:
+    kl = cfg.algorithm.kl
+    if kl is None or kl.kind != "k1" or kl.where == "reward" or kl.bias_correction:
+        return None
+    return (
+        "algorithm.kl.kind 'k1' has, as a term of the loss, the same gradient whatever the "
+        "reference, so that it holds the policy to nothing: use k2, k3 or k3_plus, "
+        "bias_correction=true, or where=reward"
+    )
+
+
+def unweighted_has_a_ratio(cfg: RunConfig) -> str | None:
+    algorithm = cfg.algorithm
+    correction = algorithm.correction
+    if correction is None or correction.kind != "unweighted":
+        return None
+    if algorithm.objective.kind != "reinforce":
+        return None
+    return (
+        "algorithm.correction.kind 'unweighted' changes the ratio of the objective alone, and "
+        "algorithm.objective.kind 'reinforce' has none: use truncated or masked, or leave it out"
+    )
+
+
+def caps_lie_beyond_the_clip(cfg: RunConfig) -> str | None:
+    objective = cfg.algorithm.objective
+    if not isinstance(objective, ClipObjective) or objective.delta is None:
+        return None
+    delta, dual, upper = objective.delta, objective.dual, 1 + objective.high
+    if delta <= upper:
+        return (
+            f"algorithm.objective.delta {delta:g} is not above 1 + high = {upper:g}, so that it "
+            "would clip positive advantages in the place of high: raise it, or lower high"
+        )
+    if dual is not None:
+        larger = "delta" if delta > dual else "dual"
+        return (
+            f"algorithm.objective.delta {delta:g} and dual {dual:g} both bound negative "
+            f"advantages, where {larger} would never act: keep the other alone"
+        )
+    return None
+
+
+def on_policy_weights_pass(cfg: RunConfig) -> str | None:
+    """Where sampler and learner agree a token weighs 1, which no bounds may shut out."""
+    correction = cfg.algorithm.correction
+    if not isinstance(correction, WeightCorrection):
+        return None
+    low, high = correction.low, correction.high
+    if low <= 1 <= high and (correction.kind == "truncated" or 1 not in (low, high)):
+        return None
+    return (
+        f"algorithm.correction: weights from {low:g} to {high:g} shut out 1, the weight of a token "
+        "on which sampler and learner agree: use bounds on both sides of it"
+    )
+
+
+def on_policy_tokens_pass(cfg: RunConfig) -> str | None:
+    """Where sampler and learner agree the ratio is 1 and every divergence 0."""
+    for one in cfg.algorithm.rejections:
+        if not isinstance(one, BoundsRejection):
+            continue
+        if one.divergence == "ratio" and not one.low < 1 < one.high:
+            return (
+                f"algorithm.rejections (bounds): ratios from {one.low:g} to {one.high:g} shut out "
+                "1, where sampler and learner agree: use bounds on both sides of it"
+            )
+        if one.divergence != "ratio" and one.low > 0:
+            return (
+                f"algorithm.rejections (bounds): low {one.low:g} leaves out tokens on which "
+                f"sampler and learner agree, whose {one.divergence} is 0: use low=0"
+            )
+    return None
+
+
+def entropy_starts_within(cfg: RunConfig) -> str | None:
+    entropy = cfg.algorithm.entropy
+    if not isinstance(entropy, AdaptiveEntropy):
+        return None
+    if entropy.low <= entropy.initial <= entropy.high or entropy.low >= entropy.high:
+        return None
+    return (
+        f"algorithm.entropy.initial {entropy.initial:g} is outside low {entropy.low:g} to high "
+        f"{entropy.high:g}: begin within"
+    )
+
+
 ALGORITHM_RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     band_is_wider_than_rounding,
     masks_suit_objective,
@@ -124,5 +212,11 @@ ALGORITHM_RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     bounds_are_in_order,
     absence_has_a_cause,
     reward_kl_means_something,
+    loss_kl_has_a_gradient,
+    unweighted_has_a_ratio,
+    caps_lie_beyond_the_clip,
+    on_policy_weights_pass,
+    on_policy_tokens_pass,
+    entropy_starts_within,
 )
 """Each gives the sentence to show, or None."""

@@ -1,12 +1,13 @@
 """The task of a run: what the policy is asked to write, and what earns a reward. No torch.
 
-Each task is a section named by ``kind``; its preparation stands in ``rlpost.prepare.TASKS``.
+Each task is a section named by ``kind``; its preparation stands in ``rlpost.prepare.TASKS``. The
+``reward_parts`` of a task are the parts of its reward, which credit can weigh.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -45,6 +46,7 @@ class RerankerReward(Section):
 
 
 class RerankTask(Section):
+    reward_parts: ClassVar[tuple[str, ...]] = ("ndcg", "format")
     kind: Literal["rerank"] = "rerank"
     """The policy orders the candidates of a query."""
     candidates: int = Field(default=5, ge=2, le=100)
@@ -77,6 +79,7 @@ class ChoosingTask(Section):
 
 
 class RankR1Task(ChoosingTask):
+    reward_parts: ClassVar[tuple[str, ...]] = ()
     kind: Literal["rank_r1"]
     """The policy reasons, then names the most relevant passage (Rank-R1, arXiv 2503.06034); the
     reward is 1 for its label in the right format, else 0."""
@@ -85,6 +88,7 @@ class RankR1Task(ChoosingTask):
 
 
 class IRankerTask(ChoosingTask):
+    reward_parts: ClassVar[tuple[str, ...]] = ("exclusion", "format", "tags")
     kind: Literal["iranker"]
     """The policy reasons, then names the passage to eliminate (IRanker, arXiv 2506.21638); a prompt
     shows two to all of the candidates."""
@@ -94,6 +98,7 @@ class IRankerTask(ChoosingTask):
 
 
 class PgRankTask(Section):
+    reward_parts: ClassVar[tuple[str, ...]] = ("ndcg", "format")
     kind: Literal["pg_rank"]
     """A bi-encoder orders the candidates of a query (Neural PG-RANK, arXiv 2310.04407); the engine
     is ``encoder``, and ``rollout.max_new_tokens`` is how many ranks are drawn."""
@@ -111,6 +116,14 @@ class PgRankTask(Section):
 
 
 class RecommendTask(Section):
+    reward_parts: ClassVar[tuple[str, ...]] = (
+        "ndcg",
+        "recall",
+        "tidy",
+        "unknown",
+        "repeated",
+        "seen",
+    )
     kind: Literal["recommend"]
     """The policy writes titles for a user's history; ``data.path`` is a MovieLens folder."""
     catalogue: int = Field(default=100, ge=2)
@@ -135,6 +148,7 @@ class RecommendTask(Section):
 
 
 class RewriteTask(Section):
+    reward_parts: ClassVar[tuple[str, ...]] = ("ndcg", "format")
     kind: Literal["rewrite"]
     """The policy rewrites a query, a reranker orders the candidates by what it wrote, and the
     reward is nDCG of that order."""

@@ -32,8 +32,16 @@ def leave_one_out(groups: Sequence[Group], *, scale: advantages.Scale = "none") 
 def gdpo(groups: Sequence[Group], *, weights: Mapping[str, float]) -> list[Sample]:
     """GDPO over the parts of the reward that ``weights`` names: see ``advantages.gdpo``.
 
-    A part that a completion's score lacks does not apply to it.
+    A part that a completion's score lacks does not apply to it. UserError when no score of the step
+    has any of them.
     """
+    names = {name for g in groups for rollout in g.rollouts for name in rollout.score.parts}
+    if groups and names.isdisjoint(weights):
+        found = ", ".join(map(repr, sorted(names))) or "no parts"
+        raise UserError(
+            f"algorithm.credit.weights names {', '.join(map(repr, weights))}, but the scores of "
+            f"the reward have {found}: name parts they have"
+        )
     parts_P_G_K = [
         [[rollout.score.parts.get(name, math.nan) for name in weights] for rollout in g.rollouts]
         for g in groups

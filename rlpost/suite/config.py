@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from rankers.measure_names import computable
+from rlpost.cli_rerank import rerank
 from rlpost.config_section import Section
 from rlpost.config_source import explain, read_yaml
 from rlpost.errors import UserError
+
+OWN_OPTIONS = frozenset({"run", "out", "dataset", "split", "resume", "overwrite"})
+"""Options of `rlpost rerank` that a suite gives itself."""
 
 
 class CollectionSpec(Section):
@@ -34,10 +40,23 @@ class SystemSpec(Section):
 
     @model_validator(mode="after")
     def _rerank_is_complete(self) -> SystemSpec:
-        lacking = {"method", "model"} - set(self.rerank or ())
-        if self.rerank is not None and lacking:
+        if self.rerank is None:
+            return self
+        lacking = {"method", "model"} - set(self.rerank)
+        if lacking:
             raise ValueError(f"rerank lacks {' and '.join(sorted(lacking))}")
+        options = rerank_options()
+        unknown = [name for name in self.rerank if name.replace("-", "_") not in options]
+        if unknown:
+            near = difflib.get_close_matches(unknown[0].replace("-", "_"), options, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"use {', '.join(options)}"
+            raise ValueError(f"rerank.{unknown[0]}: `rlpost rerank` has no such option; {hint}")
         return self
+
+
+def rerank_options() -> list[str]:
+    """Options of `rlpost rerank` that a system may set; the others are the suite's own."""
+    return [name for name in inspect.signature(rerank).parameters if name not in OWN_OPTIONS]
 
 
 class SuiteConfig(Section):

@@ -13,6 +13,7 @@ def check(algorithm: dict[str, Any], **others: Any) -> RunConfig:
 
 
 GSPO = {"kind": "gspo"}
+CLIP = {"kind": "clip"}
 TOKEN_BOUNDS = {"kind": "bounds", "scope": "token", "high": 2.0}
 MEAN_BOUNDS = {"kind": "bounds", "scope": "mean", "low": 0.9, "high": 1.1}
 BF16 = {"model": {"dtype": "bfloat16"}}
@@ -37,6 +38,28 @@ BF16 = {"model": {"dtype": "bfloat16"}}
             {"kl": {"kind": "k1", "coefficient": 0.1, "where": "reward", "bias_correction": True}},
             "weighs a term of the loss",
         ),
+        ({"kl": {"kind": "k1", "coefficient": 0.1}}, "same gradient whatever the reference"),
+        (
+            {"objective": {"kind": "reinforce"}, "correction": {"kind": "unweighted"}},
+            "'reinforce' has none",
+        ),
+        ({"objective": CLIP | {"delta": 1.1}}, "delta 1.1 is not above 1 . high = 1.2"),
+        ({"objective": CLIP | {"high": 0.5, "delta": 1.5}}, "delta 1.5 is not above"),
+        ({"objective": CLIP | {"delta": 4.0, "dual": 3.0}}, "where delta would never act"),
+        ({"objective": CLIP | {"delta": 2.0, "dual": 3.0}}, "where dual would never act"),
+        ({"objective": {"kind": "cispo", "cap": 0.2}}, "greater than or equal to 1"),
+        ({"correction": {"kind": "masked", "high": 0.9}}, "from 0 to 0.9 shut out 1"),
+        ({"correction": {"kind": "masked", "high": 1.0}}, "from 0 to 1 shut out 1"),
+        ({"correction": {"kind": "truncated", "low": 1.5}}, "from 1.5 to 2 shut out 1"),
+        ({"rejections": [MEAN_BOUNDS | {"low": 1.05}]}, "ratios from 1.05 to 1.1 shut out"),
+        (
+            {"rejections": [TOKEN_BOUNDS | {"divergence": "k3", "low": 0.1}]},
+            "whose k3 is 0: use low=0",
+        ),
+        (
+            {"entropy": {"kind": "adaptive", "initial": 2.0}},
+            "initial 2 is outside low 0 to high 1",
+        ),
         (
             {
                 "kl": {"kind": "k1", "coefficient": 0.1, "where": "reward"},
@@ -59,6 +82,15 @@ def test_refused(algorithm: dict[str, Any], sentence: str) -> None:
         {"objective": {"kind": "gspo_token"}, "top_entropy": 0.2},
         {"objective": {"kind": "vespo"}, "correction": {"kind": "truncated"}},
         {"kl": {"kind": "k1", "coefficient": 0.1, "where": "reward"}},
+        {"kl": {"kind": "k1", "coefficient": 0.1, "bias_correction": True}},
+        {"kl": {"kind": "absolute", "coefficient": 0.1}},
+        {"objective": {"kind": "reinforce"}, "correction": {"kind": "truncated"}},
+        {"objective": {"kind": "cispo"}, "correction": {"kind": "unweighted"}},
+        {"objective": {"kind": "clip", "delta": 1.25}},
+        {"objective": {"kind": "cispo", "cap": 1.0}},
+        {"correction": {"kind": "truncated", "high": 1.0}},
+        {"rejections": [{"kind": "bounds", "divergence": "k2", "scope": "mean", "high": 0.01}]},
+        {"entropy": {"kind": "adaptive", "initial": 0.5}},
         {"entropy": {"kind": "adaptive"}, "sequence_mask": {"threshold": 0.02}},
     ],
 )

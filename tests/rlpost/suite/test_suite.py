@@ -182,6 +182,14 @@ def test_mistakes_in_the_file_are_named(suite: Path) -> None:
     )
     with pytest.raises(cli.UserError, match="rerank lacks model"):
         read_suite(suite)
+    for option, hint in (("dpeth", "did you mean 'depth'?"), ("run", "no such option")):
+        suite.write_text(
+            "out: r\ncollections: {a: {path: x}}\nsystems: {s: {first_stage: bm25, "
+            f"rerank: {{method: first, model: m, {option}: 1}}}}}}"
+        )
+        with pytest.raises(cli.UserError, match=rf"rerank.{option}: .*") as caught:
+            read_suite(suite)
+        assert hint in str(caught.value)
 
 
 @pytest.mark.ray

@@ -10,6 +10,7 @@ import pytest
 
 from rankers.measures import evaluate
 from rlpost.config import parse
+from rlpost.config_task import RecommendTask
 from rlpost.errors import UserError
 from rlpost.models import load_tokenizer
 from rlpost.prepare import prepare
@@ -100,6 +101,7 @@ def test_reward_reads_tokens_and_titles_at_once(tiny_model) -> None:
     assert score.total == pytest.approx(discount / (1 + discount))
     expected = {"recall": 0.5, "tidy": 0.0, "unknown": 0.0, "repeated": 0.0, "seen": 0.0}
     assert dict(score.parts) == pytest.approx({"ndcg": score.total, **expected})
+    assert tuple(score.parts) == RecommendTask.reward_parts
 
 
 def test_an_invalid_title_or_none_costs_its_place_the_penalty(tiny_model) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rankers.datasets import load_collection
 from rankers.first_stage import bm25_run
+from rlpost.config_task import PgRankTask, RerankTask
 from rlpost.errors import UserError
 from rlpost.models import load_tokenizer, render
 from rlpost.tasks.rerank import (
@@ -63,6 +64,7 @@ def test_reward_of_a_perfect_and_of_a_reversed_ranking() -> None:
     assert best.total == pytest.approx(1.0)
     assert worst.total == pytest.approx(0.9 / math.log2(3) + 0.1)  # second place: 1 / log2(3)
     assert worst.parts == {"ndcg": pytest.approx(1 / math.log2(3)), "format": 1.0}
+    assert tuple(worst.parts) == RerankTask.reward_parts == PgRankTask.reward_parts
 
 
 def test_an_incomplete_ranking_keeps_its_order_but_not_the_format_part() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from rankers.errors import BackendError, DataError
 from rlpost.config import RunConfig, parse
+from rlpost.config_task import RewriteTask
 from rlpost.errors import RewardError, UserError
 from rlpost.loop import scored
 from rlpost.prepare import prepare
@@ -91,6 +92,7 @@ def test_siblings_share_requests_and_an_empty_one_earns_nothing(
     assert [rollout.score for rollout in rollouts] == alone
     assert [score.parts["format"] for score in alone] == [1, 1, 0, 1, 1, 1, 0]
     assert alone[2].total == 0
+    assert tuple(alone[2].parts) == RewriteTask.reward_parts
 
 
 def test_a_broken_reranker_is_an_error_not_a_score(
