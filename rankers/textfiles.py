@@ -53,7 +53,20 @@ def first_existing(folder: Path, *names: str) -> Path:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write all lines or nothing: a temporary file in the same folder, then a rename."""
+    """Write all lines or nothing: a temporary file in the same folder, then a rename.
+
+    Raises DataError where the file cannot be written.
+    """
+    try:
+        _write_lines(path, lines)
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror or error}): free space there, or choose another "
+            "place"
+        ) from error
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = fresh_name(path)
     try:

@@ -9,31 +9,26 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
 
 from rlpost.config import RunConfig, load
 from rlpost.config_source import dotted_keys
 from rlpost.make_model import resolve_model_path
+from rlpost.tables import print_table
 
 BYTES = {"float32": 4, "bfloat16": 2}
 
 
 def print_keys(schema: type[BaseModel] = RunConfig) -> None:
     """Every key of the schema with its meaning."""
-    table = Table("key", "meaning", show_lines=False)
-    for key, meaning in dotted_keys(schema):
-        table.add_row(key, " ".join(meaning.split()))
-    Console().print(table)
+    rows = [[key, " ".join(meaning.split())] for key, meaning in dotted_keys(schema)]
+    print_table(Console(), "", [["key", "meaning"], *rows])
 
 
 def print_resolved(config: Path, overrides: Sequence[str]) -> None:
     """The full config as YAML and the derived numbers; UserError when anything is wrong."""
     cfg = load(config, overrides)
     print(to_yaml(cfg))
-    table = Table("derived", "value")
-    for name, value in derived(cfg).items():
-        table.add_row(name, value)
-    Console().print(table)
+    print_table(Console(), "", [["derived", "value"], *derived(cfg).items()])
 
 
 def to_yaml(cfg: RunConfig) -> str:

@@ -175,9 +175,7 @@ def _words(texts: Iterable[str]) -> float:
 
 def _table(head: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    from rlpost.tables import print_table
+
+    print_table(Console(), "", [head, *rows])

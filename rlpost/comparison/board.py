@@ -114,6 +114,9 @@ def scoreboard(request: Request) -> Scoreboard:
     """Evaluate and compare. Raises DataError and UserError, one sentence, on bad input."""
     paths = [Path(run) for run in request.runs]
     names = [run_name(path) for path in paths]
+    for run in request.runs:
+        if run != run.encode("utf-8", "replace").decode():
+            raise UserError(f"the name of the file {run!r} is not UTF-8: rename it")
     if len(set(names)) < len(names):
         raise UserError(f"two of the runs {', '.join(request.runs)} have the same name: rename one")
     if not paths or not request.measures:

@@ -10,6 +10,7 @@ from rlpost.comparison.board import Scoreboard
 from rlpost.comparison.cost import RunCost
 from rlpost.comparison.page import Chart
 from rlpost.report import svg
+from rlpost.tables import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ DASHES = ("-", "--", ":")
 DEPTHS = (1, 3, 5, 10, 20, 50, 100)
 BY_DEPTH = ("nDCG", "R")
 MAX_BARS = 400
+LONGEST = 36
+"""Letters of a name in a legend; the middle of a longer one is left out."""
 
 
 def deltas(board: Scoreboard) -> list[Chart]:
@@ -101,6 +104,7 @@ def _bars(values: Sequence[float], label: str) -> str:
 
 def _lines(xs: Sequence[int], curves: Mapping[str, Sequence[float]], label: str) -> str:
     axes = svg.axes(4.6, 2.6)
+    labels = _labels(list(curves))
     for i, (name, ys) in enumerate(curves.items()):
         style = DASHES[i // len(COLOURS) % len(DASHES)]
         colour = COLOURS[i % len(COLOURS)]
@@ -112,7 +116,7 @@ def _lines(xs: Sequence[int], curves: Mapping[str, Sequence[float]], label: str)
             linewidth=1.6,
             marker="o",
             markersize=3,
-            label=name,
+            label=labels[name],
         )
     axes.set_xticks(range(len(xs)), [str(x) for x in xs])
     _finish(axes)
@@ -126,12 +130,13 @@ def _points(
     label: str,
 ) -> str:
     axes = svg.axes(4.6, 2.6)
+    labels = _labels(runs)
     for name, (x, y) in points.items():
         colour = COLOURS[runs.index(name) % len(COLOURS)]
-        axes.plot([x], [y], "o", color=colour, markersize=7, label=name)
+        axes.plot([x], [y], "o", color=colour, markersize=7, label=labels[name])
     for i, (name, y) in enumerate(free.items()):
         style = DASHES[1 + i % 2]
-        axes.axhline(y, linestyle=style, color=svg.OTHER, linewidth=1.2, label=name)
+        axes.axhline(y, linestyle=style, color=svg.OTHER, linewidth=1.2, label=labels[name])
     xs = [x for x, _ in points.values()]
     if max(xs) > 20 * min(xs):
         axes.set_xscale("log")
@@ -141,5 +146,22 @@ def _points(
 
 
 def _finish(axes: Axes) -> None:
-    axes.legend(loc="best", frameon=False, labelcolor=svg.MUTED)
+    """The legend shows names as they are: a dollar sign opens no formula, an underscore hides
+    nothing."""
+    handles, names = axes.get_legend_handles_labels()
+    legend = axes.legend(handles, names, loc="best", frameon=False, labelcolor=svg.MUTED)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
     axes.grid(axis="y")
+
+
+def _labels(names: Sequence[str]) -> dict[str, str]:
+    """Name -> its label in a legend: short, one of its own, and none that Matplotlib hides."""
+    labels: dict[str, str] = {}
+    for number, name in enumerate(names, 1):
+        text = printable(name)
+        if len(text) > LONGEST:
+            text = f"{text[: LONGEST // 2]}...{text[-(LONGEST // 2) :]}"
+        text = f"{text} ({number})" if text in labels.values() else text
+        labels[name] = f"\u200b{text}" if text.startswith("_") else text
+    return labels

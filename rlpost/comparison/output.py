@@ -5,16 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+import re
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from rlpost.comparison.board import COUNTED, POLICY, Scoreboard
 from rlpost.durable import write_text
+from rlpost.tables import print_table, printable
 
 
 def rows(board: Scoreboard) -> list[list[str]]:
@@ -60,22 +59,6 @@ def show(board: Scoreboard) -> None:
     print_table(Console(highlight=False), title, rows(board), captions(board))
 
 
-def print_table(
-    console: Console, title: str, rows: Sequence[Sequence[object]], notes: Sequence[str] = ()
-) -> None:
-    """Header and rows, with names on the left and intervals on a line of their own."""
-    head, *body = rows
-    table = Table(title=title, box=box.SIMPLE)
-    table.add_column(str(head[0]), overflow="fold", min_width=12)
-    for name in head[1:]:
-        table.add_column(str(name), justify="right", no_wrap=True)
-    for row in body:
-        table.add_row(*(str(cell).replace(" [", "\n[", 1) for cell in row))
-    console.print(table)
-    for note in notes:
-        console.print(note, style="dim", markup=False)
-
-
 def write_markdown(board: Scoreboard, path: Path) -> None:
     """The table as Markdown, with what it means."""
     write_text(path, markdown(rows(board)) + "".join(f"\n{line}\n" for line in captions(board)))
@@ -83,8 +66,13 @@ def write_markdown(board: Scoreboard, path: Path) -> None:
 
 def markdown(table: list[list[str]]) -> str:
     """Rows, the first of them the header, as a Markdown table."""
-    head, *body = [[cell.replace("|", "\\|") for cell in row] for row in table]
+    head, *body = [[_in_markdown(cell) for cell in row] for row in table]
     return "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *body])
+
+
+def _in_markdown(cell: str) -> str:
+    text = re.sub(r"([\\|*`])", r"\\\1", printable(cell))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def write_json(value: dict[str, Any], path: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -72,14 +73,16 @@ def inline(axes: Axes, *, label: str) -> str:
     buffer = io.StringIO()
     figure = axes.get_figure(root=True)
     assert figure is not None
-    with rc_context(_STYLE):
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # The page's fonts draw the text, not Matplotlib's.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from (font|current)")
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' (?:xmlns(?::xlink)?|version)="[^"]*"', "", text)
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    head, _, body = text.partition(">")
+    head = re.sub(r' (?:xmlns(?::xlink)?|version|width|height)="[^"]*"', "", head)
+    text = f"{head}>{body}"
     text = re.sub(r'(<g) id="[^"]*"', r"\1", text)
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, f"var({variable})")

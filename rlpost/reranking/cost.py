@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rich.console import Console
-from rich.table import Table
 
 from rankers.types import Trace
 from rlpost.display import duration
+from rlpost.tables import print_table
 
 
 @dataclass(kw_only=True)
@@ -30,10 +30,7 @@ class Cost:
 
     def show(self, console: Console) -> None:
         """Print the sums as a table of two columns."""
-        table = Table.grid(padding=(0, 2))
-        for label, text in self.rows():
-            table.add_row(label, text)
-        console.print(table)
+        print_table(console, "", [["cost", ""], *self.rows()])
 
     def rows(self) -> list[tuple[str, str]]:
         """Label and text of every figure worth showing."""

@@ -9,9 +9,9 @@ from statistics import fmean
 from rich.console import Console
 
 from rankers.significance import Comparison
-from rlpost.comparison.output import print_table
 from rlpost.comparison.page import Section, write_page
 from rlpost.robustness.measure import Report, Varied
+from rlpost.tables import print_table
 
 READING = (
     "Change: variation minus the input as given, mean over queries with its 95% bootstrap "

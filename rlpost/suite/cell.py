@@ -18,6 +18,7 @@ from rankers.trec import write_run
 from rankers.types import Collection
 from rlpost.comparison.board import Request, scoreboard
 from rlpost.comparison.output import write_json
+from rlpost.durable import disk_trouble
 from rlpost.errors import RlpostError, UserError
 from rlpost.suite.config import CollectionSpec, SuiteConfig, SystemSpec
 
@@ -116,7 +117,8 @@ def _earlier(path: Path, key: str) -> dict[str, Any] | None:
 def _computed(
     cell: Cell, collection: Collection, key: str, cache_dir: Path | None
 ) -> dict[str, Any]:
-    cell.folder.mkdir(parents=True, exist_ok=True)
+    with disk_trouble(cell.folder):
+        cell.folder.mkdir(parents=True, exist_ok=True)
     system, spec = cell.system, cell.collection
     given = given_runs(Path(spec.path))
     found = first_stage(

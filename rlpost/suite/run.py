@@ -7,12 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rlpost.comparison.output import markdown, print_table, write_json
+from rlpost.comparison.output import markdown, write_json
 from rlpost.comparison.page import write_page
 from rlpost.durable import write_text
 from rlpost.suite import table
 from rlpost.suite.cell import Cell, Outcome, cells_of, run_cell
 from rlpost.suite.config import read_suite
+from rlpost.tables import print_table
 
 Runner = Callable[[Sequence[Cell]], Iterable[Outcome]]
 """Does cells and yields outcomes as they come, in any order."""
@@ -36,6 +37,9 @@ def run_suite(path: Path, runner: Runner = one_by_one) -> bool:
     outcomes = [done[cell.collection_name, cell.system_name] for cell in cells]
     standings = [table.standing(outcomes, measure) for measure in suite.measures]
     systems = list(suite.systems)
+    if all(outcome.result is None for outcome in outcomes):
+        console.print("no cell has a result: nothing to write", markup=False)
+        return False
     write_json(table.as_json(outcomes, standings), str(suite.out / "results.json"))
     parts = []
     for found in standings:

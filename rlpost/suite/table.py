@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
+from urllib.parse import quote
 
 from rankers.consensus import Consensus, borda, kemeny
 from rlpost.comparison.page import Cell as PageCell
@@ -83,7 +84,7 @@ def rows(found: Standing, systems: Sequence[str], *, link: bool = False) -> list
         cells: list[PageCell] = []
         for collection, row in found.scores.items():
             text = f"{row[system]:.4f}" if system in row else "failed"
-            href = f"{collection}/{system}/{RESULT}"
+            href = quote(f"{collection}/{system}/{RESULT}")
             cells.append(Link(text=text, href=href) if link and system in row else text)
         totals = ["", "", ""]
         if found.consensus is not None:
@@ -125,8 +126,8 @@ def sections(outcomes: Sequence[Outcome], standings: Sequence[Standing]) -> list
         made.append(
             [
                 folder,
-                Link(text="run.trec", href=f"{folder}/run.trec"),
-                Link(text=RESULT, href=f"{folder}/{RESULT}"),
+                Link(text="run.trec", href=quote(f"{folder}/run.trec")),
+                Link(text=RESULT, href=quote(f"{folder}/{RESULT}")),
                 origin["versions"].get("rlpost", ""),
                 (origin["git"] or "")[:12],
                 outcome.result["cell"]["first_stage"],

@@ -1,8 +1,10 @@
 """`rlpost evaluate` through the real command line: by hand, files, reproduction, bad input."""
 
 import csv
+import html
 import json
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -230,3 +232,56 @@ def test_documents_of_another_collection_are_told(
     assert evaluate(monkeypatch, "--run", "unjudged.trec", "--json", "-") == 0
     notes = json.loads(capsys.readouterr().out)["notes"]
     assert "No document of unjudged is judged: every measure of relevance is 0." in notes
+
+
+NAMES = (
+    "a$\\frac{x$",
+    "b$y$",
+    "_hidden",
+    "<img src=x onerror=alert(1)>",
+    'q"u\'o version="2" te',
+    "100%_{x}^",
+    "new\nline",
+    "[bold]x[b]",
+    "\u691c\u7d22",
+    "long" * 40 + "1",
+    "long" * 40 + "2",
+    "pi|pe *star* `code`",
+)
+
+
+def test_any_name_of_a_file_is_shown_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    words: list[object] = []
+    for i, name in enumerate(NAMES):
+        write(folder / f"{name}.trec", {"q-hash": f"hash {list('abc')[i % 3]}"})
+        trace = [{"settings": {}}, {"query": "q-hash", "calls": 1, "prompt_tokens": 9 + i}]
+        trace[1] |= {"generated_tokens": 1, "seconds": 0.5, "malformed": {}}
+        lines = "".join(json.dumps(record) + "\n" for record in trace)
+        (folder / f"{name}.trace.jsonl").write_text(lines)
+        words += ["--run", f"{name}.trec"]
+    outputs = ["--html", "o.html", "--markdown", "o.md", "--json", "o.json"]
+    assert evaluate(monkeypatch, *words, *outputs) == 0
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    assert all(name.replace("\n", "\\n") in printed.out for name in NAMES)
+    assert printed.out.count("0.2500") >= 2 * len(NAMES)
+    assert list(json.loads(Path("o.json").read_text())["runs"]) == list(NAMES)
+    page = Path("o.html").read_text()
+    assert "<img" not in page
+    drawn = set(re.findall(r"<text[^>]*>([^<]*)</text>", page))
+    short = [name for name in NAMES if len(name) < 36]
+    shown = {html.unescape(text).lstrip("\u200b") for text in drawn}
+    assert {name.replace("\n", "\\n") for name in short} <= shown
+    assert sum(text.startswith("longlong") for text in shown) == 2
+    rows = [line for line in Path("o.md").read_text().splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + len(NAMES)
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 8 for row in rows)
+
+
+def test_a_name_that_is_not_text_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(monkeypatch, "--run", os.fsdecode(b"a\xff.trec")) == 2
+    assert "is not UTF-8: rename it" in capsys.readouterr().err

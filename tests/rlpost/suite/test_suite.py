@@ -75,6 +75,25 @@ def test_measures_that_cannot_be_computed_are_refused_before_any_cell(
     assert not Path("results").exists()
 
 
+def test_where_every_cell_failed_that_is_the_last_word(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    suite.write_text(suite.read_text().replace("path: ", "path: not/there/"))
+    assert rlpost(monkeypatch, "evaluate", suite) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == "no cell has a result: nothing to write"
+    assert "cannot write" not in printed.out + printed.err
+    assert printed.out.count("failed: no collection at") == 4
+
+
+def test_a_folder_that_cannot_be_made_is_told_by_cell(
+    suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("results").write_text("in the way")
+    assert rlpost(monkeypatch, "evaluate", suite) == 1
+    assert "failed: cannot write 'results/one/words'" in capsys.readouterr().out
+
+
 def test_a_suite_fills_its_table_and_links_every_cell(
     suite: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
