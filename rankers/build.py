@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rankers import methods
 from rankers.backends.load import SERVES, BackendName, Engine, ModelSpec, Need, load
 from rankers.backends.rendering import Renderer
+from rankers.backends.sentence_load import own_prompts
 from rankers.budget import Budget
 from rankers.errors import DataError
 from rankers.families import FAMILIES, Family, Trained, family_of
@@ -101,7 +102,11 @@ METHODS: Mapping[str, Method] = {
     "e2rank": Method(
         make=methods.e2rank_reranker, needs="embeddings", options=("feedback", "passes")
     ),
-    "bi-encoder": Method(make=methods.bi_encoder_reranker, needs="embeddings"),
+    "bi-encoder": Method(
+        make=methods.bi_encoder_reranker,
+        needs="embeddings",
+        options=("query_prompt", "passage_prompt"),
+    ),
     "cross-encoder": Method(make=methods.cross_encoder_reranker, needs="pairs"),
 }
 """What ``rlpost rerank --method`` takes."""
@@ -124,6 +129,13 @@ class RerankerSpec:
     """Longer passages are cut to this; default: what the family was trained on, if known."""
 
 
+class Prompts(NamedTuple):
+    """What stands before texts that are embedded."""
+
+    query: str = ""
+    passage: str = ""
+
+
 class Built(NamedTuple):
     """A reranker with what was decided for it."""
 
@@ -133,8 +145,8 @@ class Built(NamedTuple):
     passage_tokens: int | None
     engine: Engine
     """What it asks."""
-    passage_prompt: str = ""
-    """Stands before a passage that is embedded."""
+    prompts: Prompts = Prompts()
+    """Of a method that embeds."""
 
 
 class Decided(NamedTuple):
@@ -210,7 +222,7 @@ def build(spec: RerankerSpec, loaded: Engine | None = None) -> Built:
         template=template,
         passage_tokens=passage_tokens,
         engine=engine,
-        passage_prompt=str(arguments.get("passage_prompt", "")),
+        prompts=_prompts(spec, method, arguments),
     )
 
 
@@ -240,6 +252,15 @@ def _as_trained(spec: RerankerSpec, method: Method) -> dict[str, object]:
     usual = FAMILIES[trained.template].methods.get(spec.method, {})
     step = usual["step"] if usual.get("window") == window else max(1, window // 2)
     return {"window": window, "step": step}
+
+
+def _prompts(spec: RerankerSpec, method: Method, arguments: Mapping[str, object]) -> Prompts:
+    if method.needs != "embeddings":
+        return Prompts()
+    query, passage = own_prompts(Path(spec.model.weights))
+    return Prompts(
+        str(arguments.get("query_prompt", query)), str(arguments.get("passage_prompt", passage))
+    )
 
 
 def given_options(spec: RerankerSpec, method: Method) -> dict[str, object]:

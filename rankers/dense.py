@@ -1,6 +1,6 @@
 """Dense candidates through sentence-transformers, with the matrix of the corpus cached on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_FORMAT = 1  # part of every cache key: raise it when what is cached changes
+_FORMAT = 2  # part of every cache key: raise it when what is cached changes
 _LARGE = 500_000
 """Documents from which FAISS searches, where it is installed; exact as well, but threaded."""
 _CHUNK = 100_000
@@ -23,8 +23,8 @@ def dense_run(
     model: str | Path,
     *,
     depth: int = 100,
-    query_prompt: str = "",
-    document_prompt: str = "",
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
     max_tokens: int = 512,
     batch_size: int = 64,
     cache_dir: Path | None = None,
@@ -32,21 +32,22 @@ def dense_run(
     """The ``depth`` documents of highest cosine with each query, by exact search.
 
     ``model`` is a folder of sentence-transformers (or a hub name); longer texts are cut. Prompts
-    are put before each text, as the model's card prescribes. Raises DataError where the model
-    cannot be loaded.
+    stand before each text, by default those that come with the model. Raises DataError where the
+    model cannot be loaded.
     """
     encoder = _encoder(model, max_tokens)
+    if document_prompt is None:
+        document_prompt = encoder.prompts.get("document") or ""
     name = file_key(Path(model)) if Path(model).is_dir() else str(model)
     texts = [document.content for document in collection.corpus.values()]
     key = content_key([_FORMAT, name, max_tokens, document_prompt, *texts])
     documents = _cached(
         (cache_dir or default_cache_dir()) / "dense" / key,
-        encoder,
-        texts,
-        document_prompt,
-        batch_size,
+        lambda: _encode(encoder.encode_document, texts, document_prompt, batch_size),
     )
-    queries = _encode(encoder, list(collection.queries.values()), query_prompt, batch_size)
+    queries = _encode(
+        encoder.encode_query, list(collection.queries.values()), query_prompt, batch_size
+    )
     spare = max(map(len, collection.excluded.values()), default=0)
     best, scores = nearest(queries, documents, depth + spare)
     ids = list(collection.corpus)
@@ -103,23 +104,22 @@ def _faiss(
     return best, scores
 
 
-def _cached(
-    target: Path, encoder: Any, texts: Sequence[str], prompt: str, batch_size: int
-) -> "NDArray[np.float32]":
+def _cached(target: Path, encode: Callable[[], "NDArray[np.float32]"]) -> "NDArray[np.float32]":
     import numpy as np
 
     if not target.is_dir():
         with published(target) as folder:
-            np.save(folder / "documents.npy", _encode(encoder, texts, prompt, batch_size))
+            np.save(folder / "documents.npy", encode())
     matrix: NDArray[np.float32] = np.load(target / "documents.npy", mmap_mode="r")
     return matrix
 
 
 def _encode(
-    encoder: Any, texts: Sequence[str], prompt: str, batch_size: int
+    encode: Callable[..., Any], texts: Sequence[str], prompt: str | None, batch_size: int
 ) -> "NDArray[np.float32]":
-    vectors: NDArray[np.float32] = encoder.encode(
-        [prompt + text for text in texts],
+    vectors: NDArray[np.float32] = encode(
+        list(texts),
+        prompt=prompt,
         batch_size=batch_size,
         normalize_embeddings=True,
         convert_to_numpy=True,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rankers.budget import Budget
-from rankers.ports import ChatEmbedder
+from rankers.ports import ChatEmbedder, Embedder, Role, RoleEmbedder
 from rankers.prompts import Message
 
 if TYPE_CHECKING:
@@ -45,16 +45,34 @@ class CachedEmbedder:
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See ``Embedder.embed``; texts that repeat within the batch are encoded once too."""
+        return self._remembered(texts, "", self.embedder.embed)
+
+    def embed_as(
+        self, role: Role, texts: Sequence[str], *, prompt: str | None = None
+    ) -> NDArray[np.float32]:
+        """See ``RoleEmbedder.embed_as``; a text is kept once for each role and prompt."""
+        return self._remembered(
+            texts,
+            f"{role} {prompt!r} ",
+            lambda new: embedded(self.embedder, role, new, prompt),
+        )
+
+    def _remembered(
+        self,
+        texts: Sequence[str],
+        use: str,
+        encode: Callable[[Sequence[str]], NDArray[np.float32]],
+    ) -> NDArray[np.float32]:
         import numpy as np
 
-        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
+        keys = [hashlib.blake2b((use + text).encode(), digest_size=16).digest() for text in texts]
         wanted = dict(zip(keys, texts, strict=True))
         found = {key: self._kept[key] for key in wanted if key in self._kept}
         new = [key for key in wanted if key not in found]
         self.hits += len(found)
         self.misses += len(new)
         if new:
-            vectors = self.embedder.embed([wanted[key] for key in new])
+            vectors = encode([wanted[key] for key in new])
             found |= zip(new, vectors, strict=True)
         self._keep(found)
         return np.stack([found[key] for key in keys])
@@ -73,6 +91,15 @@ class CachedEmbedder:
         while self._bytes > self.max_bytes:
             _, forgotten = self._kept.popitem(last=False)
             self._bytes -= forgotten.nbytes
+
+
+def embedded(
+    embedder: Embedder, role: Role, texts: Sequence[str], prompt: str | None = None
+) -> NDArray[np.float32]:
+    """``texts`` as the model reads them in that role; ``prompt`` in place of its own, if given."""
+    if isinstance(embedder, RoleEmbedder):
+        return embedder.embed_as(role, texts, prompt=prompt)
+    return embedder.embed([(prompt or "") + text for text in texts])
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

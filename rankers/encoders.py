@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rankers.budget import Budget, fitted
-from rankers.embeddings import unit
+from rankers.embeddings import embedded, unit
 from rankers.judges import Question, Reply, certain
 from rankers.plans import Scores
 from rankers.ports import ChatEmbedder, CrossScorer, Embedder
@@ -32,12 +32,13 @@ class CosineJudge:
     """All passages of a question by the cosine of their embedding with the query's."""
 
     embedder: Embedder
-    query_prompt: str = ""
-    passage_prompt: str = ""
+    query_prompt: str | None = None
+    """Stands before a query; None for the model's own."""
+    passage_prompt: str | None = None
 
     def __call__(self, questions: Sequence[Question]) -> list[Reply[Scores]]:
-        queries = self.embedder.embed(
-            [self.query_prompt + question.query for question in questions]
+        queries = embedded(
+            self.embedder, "query", [question.query for question in questions], self.query_prompt
         )
         passages = _passages(self.embedder, questions, self.passage_prompt)
         return [
@@ -59,6 +60,8 @@ class ListwiseQueryJudge:
     instruction: str = E2RANK_INSTRUCTION
     budget: Budget | None = None
     """Default: the embedder's own."""
+    passage_prompt: str | None = None
+    """Stands before a passage that is compared; None for the model's own."""
 
     def __call__(self, questions: Sequence[Question]) -> list[Reply[Scores]]:
         ask = partial(e2rank_messages, instruction=self.instruction)
@@ -68,7 +71,7 @@ class ListwiseQueryJudge:
             for question in questions
         ]
         queries = self.embedder.embed_chats([prompt.chat for prompt in prompts])
-        passages = _passages(self.embedder, questions, "")
+        passages = _passages(self.embedder, questions, self.passage_prompt)
         return [
             Reply(reading=certain(_cosines(query, passages, question)), truncated=prompt.truncated)
             for question, prompt, query in zip(questions, prompts, queries, strict=True)
@@ -100,11 +103,11 @@ def e2rank_messages(
 
 
 def _passages(
-    embedder: Embedder, questions: Sequence[Question], prompt: str
+    embedder: Embedder, questions: Sequence[Question], prompt: str | None
 ) -> dict[str, NDArray[np.float32]]:
     """Unit vectors of all different passages of ``questions``, encoded in one call."""
     texts = list(dict.fromkeys(text for question in questions for text in question.passages))
-    vectors = unit(embedder.embed([prompt + text for text in texts]))
+    vectors = unit(embedded(embedder, "passage", texts, prompt))
     return dict(zip(texts, vectors, strict=True))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from rankers.budget import Budget
 from rankers.errors import BackendError
@@ -80,11 +80,25 @@ class LikelihoodBackend(Protocol):
     ) -> Sequence[Likelihood | BackendError]: ...
 
 
+Role = Literal["query", "passage"]
+
+
 class Embedder(Protocol):
     """Texts -> vectors. A text's vector does not depend on the other texts of the batch."""
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """``texts`` as documents or plain queries, [N, D]; lengths need not be 1."""
+        """``texts`` as they are, [N, D]; lengths need not be 1."""
+        ...
+
+
+@runtime_checkable
+class RoleEmbedder(Embedder, Protocol):
+    """An embedder whose model reads a query otherwise than a passage."""
+
+    def embed_as(
+        self, role: Role, texts: Sequence[str], *, prompt: str | None = None
+    ) -> NDArray[np.float32]:
+        """``texts`` after ``prompt``, or after the model's own prompt for the role, [N, D]."""
         ...
 
 

@@ -1,7 +1,7 @@
 """The texts shown to a listwise ranker, and what keeps passages from forging their structure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from rankers.structure import neutralise as neutralise
 from rankers.structure import neutralise_fields as neutralise_fields
@@ -11,8 +11,24 @@ Message = dict[str, str]
 """One chat turn: ``{"role": ..., "content": ...}``, the shape chat templates take."""
 
 Template = Literal["compact", "rank_zephyr", "rankgpt"]
+FirstTemplate = Literal["rank_zephyr", "compact"]
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+class Labels(NamedTuple):
+    """How an answer that names passages begins: ``before`` it, one of ``tokens``, ``after`` it."""
+
+    before: str
+    tokens: Sequence[str]
+    after: str
+
+
+FIRST_LABELS: Mapping[FirstTemplate, Labels] = {
+    "rank_zephyr": Labels("[", LETTERS, "]"),
+    "compact": Labels("", [f"[{i + 1}]" for i in range(len(LETTERS))], ""),
+}
+"""Whose log-probabilities FIRST reads."""
 
 
 class Tokenizer(Protocol):
@@ -124,13 +140,18 @@ def listwise_messages(
     return TEMPLATES[template](neutralise_fields(query), texts)
 
 
-def first_messages(query: str, passages: Sequence[str]) -> list[Message]:
-    """FIRST's question (arXiv 2406.15657): the one of RankZephyr with letters as identifiers.
+def first_messages(
+    query: str, passages: Sequence[str], *, template: FirstTemplate = "rank_zephyr"
+) -> list[Message]:
+    """FIRST's question (arXiv 2406.15657): the one of RankZephyr with letters as identifiers; or
+    ``compact``, whose numbers are tokens of their own in models made for it.
 
     Raises ValueError beyond 26 passages: windows are for that.
     """
     if len(passages) > len(LETTERS):
         raise ValueError(f"{len(passages)} passages, but there are {len(LETTERS)} letters")
+    if template == "compact":
+        return listwise_messages(query, passages, template="compact")
     return _rank_zephyr(
         neutralise_fields(query),
         [neutralise_fields(passage) for passage in passages],

@@ -48,6 +48,12 @@ def rerank(
     step: Annotated[Count, opt("Places by which windows move (listwise, first; 10)")] = None,
     k: Annotated[Count, opt("How many of the top are sorted (setwise, pairwise; 10)")] = None,
     seed: Annotated[int, opt("Of the methods that shuffle")] = 0,
+    query_prompt: Annotated[
+        str | None, opt("Before a query (bi-encoder); default: the model's own")
+    ] = None,
+    passage_prompt: Annotated[
+        str | None, opt("Before a passage (bi-encoder); default: the model's own")
+    ] = None,
     option: Annotated[
         list[str] | None, opt("Another option of the method: num_children=19, sort=bubblesort ...")
     ] = None,
@@ -74,7 +80,15 @@ def rerank(
         model=replace(source, max_length=max_length, dtype=dtype),
         backend=backend,
         template=template,
-        options={"window": window, "step": step, "k": k, "seed": seed, **parsed(option or [])},
+        options={
+            "window": window,
+            "step": step,
+            "k": k,
+            "seed": seed,
+            "query_prompt": query_prompt,
+            "passage_prompt": passage_prompt,
+            **parsed(option or []),
+        },
         depth=depth,
         passage_tokens=passage_tokens,
     )

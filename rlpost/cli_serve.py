@@ -31,6 +31,10 @@ Name = Annotated[
 Alias = Annotated[list[str] | None, opt("Another name for it, such as rerank-v3.5; may repeat")]
 Template = Annotated[str | None, opt("Family whose prompts to use; an unknown one lists all")]
 Option = Annotated[list[str] | None, opt("Option of the method: window=10, k=5 ...; may repeat")]
+QueryPrompt = Annotated[str | None, opt("Before a query (bi-encoder); default: the model's own")]
+PassagePrompt = Annotated[
+    str | None, opt("Before a passage (bi-encoder); default: the model's own")
+]
 Host = Annotated[str | None, opt("Address to listen on; 0.0.0.0 for all [127.0.0.1]")]
 Port = Annotated[int | None, opt("Port; 0 for a free one [8000]", min=0, max=65535)]
 KeysFile = Annotated[Path | None, opt("API keys, one on each line; also from RLPOST_API_KEYS")]
@@ -49,6 +53,8 @@ def serve(
     backend: Annotated[Backend | None, opt("Default: the fastest here that can do it")] = None,
     template: Template = None,
     option: Option = None,
+    query_prompt: QueryPrompt = None,
+    passage_prompt: PassagePrompt = None,
     base_url: Annotated[str | None, opt("OpenAI-compatible endpoint, http://host:port/v1")] = None,
     dtype: Annotated[Dtype, opt("Of weights and arithmetic")] = "float32",
     host: Host = None,
@@ -77,9 +83,13 @@ def serve(
         one = {"method": method, "model": model, "adapter": adapter, "follow": follow}
         one |= {"backend": backend, "template": template, "dtype": dtype, "base_url": base_url}
         named = name or _last_part(method, model or adapter)
-        options = {"aliases": alias or [], "options": parsed(option or [])}
+        prompts = {"query_prompt": query_prompt, "passage_prompt": passage_prompt}
+        chosen = {key: value for key, value in prompts.items() if value is not None}
+        options = {"aliases": alias or [], "options": chosen | parsed(option or [])}
         given["models"] = [{"name": named, **one, **options}]
-    elif any((method, model, adapter, name, alias, backend, template, option, base_url)):
+    elif any((method, model, adapter, name, alias, backend, template, option, base_url)) or not (
+        query_prompt is passage_prompt is None
+    ):
         raise UserError(f"{config} says what to serve: leave --method, --model and theirs out")
     present = {key: value for key, value in given.items() if value is not None}
     settings = settings_from(config, present, overrides or [])

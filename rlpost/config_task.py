@@ -108,6 +108,10 @@ class PgRankTask(Section):
     """A longer passage is cut; the model's special tokens count."""
     query_tokens: int = Field(default=32, ge=4)
     """A longer query is cut."""
+    query_prompt: str | None = None
+    """Stands before a query, beside its tokens; null for the model's own prompt."""
+    passage_prompt: str | None = None
+    """Stands before a passage, likewise."""
     measure_depth: int = Field(default=10, ge=1)
     """The reward is nDCG at this depth of the ranking drawn."""
     score_scale: float = Field(default=20.0, gt=0)

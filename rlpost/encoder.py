@@ -36,6 +36,17 @@ class Encoder:
             "SentenceTransformer", folder, device="cpu", dtype=dtype
         )
 
+        self._refuse_hidden_prompts(str(model_path))
+
+    @property
+    def prompts(self) -> tuple[str, str]:
+        """The model's own, before a query and before a passage."""
+        return self._model.prompts.get("query") or "", self._model.prompts.get("document") or ""
+
+    def set_prompts(self, query: str, passage: str) -> None:
+        """Other prompts, to be saved with the model: who loads it reads what it was trained on."""
+        self._model.prompts |= {"query": query, "document": passage}
+
     @property
     def backbone(self) -> PreTrainedModel:
         """The transformer inside; adapters that are put onto it take part in ``embed``."""
@@ -57,6 +68,14 @@ class Encoder:
         places[order] = torch.arange(len(rows))
         embedded_ND = torch.cat(parts)[places.to(self.device)]
         return torch.nn.functional.normalize(embedded_ND.float(), dim=1)
+
+    def _refuse_hidden_prompts(self, name: str) -> None:
+        hidden = any(not getattr(module, "include_prompt", True) for module in self._model)
+        if hidden and any(self.prompts):
+            raise UserError(
+                f"{name} leaves its prompts out of the pooling, which rows of tokens do not show: "
+                "take a model that pools over all tokens"
+            )
 
     def _forward(self, rows: Sequence[Row]) -> Tensor:
         width = max(map(len, rows))

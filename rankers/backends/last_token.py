@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankers.backends.rendering import Renderer
+from rankers.backends.sentence_load import own_prompts
 from rankers.backends.weights import load_whole
 from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
+from rankers.ports import Role
 from rankers.prompts import Message
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class LastTokenEmbedder:
                 "embeddings end with"
             )
         self._end = end
+        self._prompts = dict(zip(("query", "passage"), own_prompts(Path(model_path)), strict=True))
         with backend_boundary(f"loading {model_path} with transformers"):
             self._model = load_whole(
                 AutoModel, model_path, unused=("pooler",), dtype=getattr(torch, dtype)
@@ -76,6 +79,13 @@ class LastTokenEmbedder:
         context = self._renderer.context
         room = None if context is None else context - 1
         return self._embedded([self._ids(text)[:room] + self._end for text in texts])
+
+    def embed_as(
+        self, role: Role, texts: Sequence[str], *, prompt: str | None = None
+    ) -> NDArray[np.float32]:
+        """See ``RoleEmbedder.embed_as``."""
+        own = self._prompts[role] if prompt is None else prompt
+        return self.embed([own + text for text in texts])
 
     def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
         """See ``ChatEmbedder.embed_chats``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +11,7 @@ from rankers.backends.sentence_load import load_sentence_model
 from rankers.backends.weights import with_adapter
 from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
+from rankers.ports import Role
 from rankers.prompts import Message
 
 if TYPE_CHECKING:
@@ -65,11 +66,24 @@ class SentenceEmbedder:
         return Budget(tokenizer=PlainChats(self._model.tokenizer), max_prompt_tokens=limit)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """See ``Embedder.embed``."""
+        """See ``Embedder.embed``: without any prompt of the model's own."""
+        return self._encoded(self._model.encode, texts, "")
+
+    def embed_as(
+        self, role: Role, texts: Sequence[str], *, prompt: str | None = None
+    ) -> NDArray[np.float32]:
+        """See ``RoleEmbedder.embed_as``: what ``encode_query`` and ``encode_document`` give."""
+        encode = self._model.encode_query if role == "query" else self._model.encode_document
+        return self._encoded(encode, texts, prompt)
+
+    def _encoded(
+        self, encode: Callable[..., Any], texts: Sequence[str], prompt: str | None
+    ) -> NDArray[np.float32]:
         with backend_boundary(f"sentence-transformers, on {len(texts)} texts"):
             vectors: NDArray[np.float32] = (
-                self._model.encode(
+                encode(
                     list(texts),
+                    prompt=prompt,
                     batch_size=self._batch_size,
                     convert_to_tensor=True,
                     show_progress_bar=False,

@@ -17,9 +17,10 @@ from rankers.scoring import pointwise, rescored
 
 
 def bi_encoder_reranker(
-    embedder: Embedder, *, query_prompt: str = "", passage_prompt: str = ""
+    embedder: Embedder, *, query_prompt: str | None = None, passage_prompt: str | None = None
 ) -> PlannedReranker[Scores]:
-    """Cosine of query and passage embedding; prompts are put before the texts (``query: ``)."""
+    """Cosine of query and passage embedding; prompts stand before the texts (``query: ``), by
+    default those that come with the model."""
     return PlannedReranker(
         name="bi_encoder",
         plan=partial(unseeded, rescored),
@@ -47,13 +48,15 @@ def e2rank_reranker(
     passes: int = 1,
     cosine_first: bool = False,
     instruction: str = E2RANK_INSTRUCTION,
-    query_prompt: str = E2RANK_QUERY,
+    query_prompt: str | None = E2RANK_QUERY,
+    passage_prompt: str | None = None,
     budget: Budget | None = None,
 ) -> Reranker:
     """E2Rank (arXiv 2510.22733): a listwise prompt of the ``feedback`` best passages as query.
 
     Each further pass writes the prompt from the order of the pass before. ``cosine_first`` has the
-    plain query (after ``query_prompt``) order the candidates for the first prompt. With a
+    plain query (after ``query_prompt``) order the candidates for the first prompt. None as a
+    prompt is the model's own. With a
     ``CachedEmbedder``, passages met before cost nothing. ``budget`` is the embedder's by default.
     """
     if feedback < 1:
@@ -62,10 +65,15 @@ def e2rank_reranker(
         name=f"e2rank-{feedback}-{passes}",
         plan=partial(unseeded, partial(rescored, passes=passes)),
         judge=ListwiseQueryJudge(
-            embedder=embedder, feedback=feedback, instruction=instruction, budget=budget
+            embedder=embedder,
+            feedback=feedback,
+            instruction=instruction,
+            budget=budget,
+            passage_prompt=passage_prompt,
         ),
         score_kind="cosine",
     )
     if not cosine_first:
         return listwise
-    return cascade(bi_encoder_reranker(embedder, query_prompt=query_prompt), listwise)
+    plain = bi_encoder_reranker(embedder, query_prompt=query_prompt, passage_prompt=passage_prompt)
+    return cascade(plain, listwise)

@@ -8,7 +8,14 @@ from rankers.judges import LabelJudge, TextJudge, by_logprob
 from rankers.parsing import Reading, parse_permutation
 from rankers.plans import Order, Plan, unseeded
 from rankers.ports import Backend, LabelBackend
-from rankers.prompts import LETTERS, Template, first_messages, listwise_messages
+from rankers.prompts import (
+    FIRST_LABELS,
+    LETTERS,
+    FirstTemplate,
+    Template,
+    first_messages,
+    listwise_messages,
+)
 from rankers.reranker import PlannedReranker
 
 
@@ -44,7 +51,12 @@ def full_ranking_reranker(
 
 
 def first_reranker(
-    backend: LabelBackend, *, window: int = 20, step: int = 10, budget: Budget | None = None
+    backend: LabelBackend,
+    *,
+    window: int = 20,
+    step: int = 10,
+    template: FirstTemplate = "rank_zephyr",
+    budget: Budget | None = None,
 ) -> PlannedReranker[Order]:
     """FIRST (arXiv 2406.15657): a window's order is that of its labels' first-token log-probs.
 
@@ -52,14 +64,15 @@ def first_reranker(
     """
     if window > len(LETTERS):
         raise ValueError(f"window must be <= {len(LETTERS)}, one letter each, got {window}")
+    labels = FIRST_LABELS[template]
     return PlannedReranker(
         name=f"first-{window}-{step}",
         plan=partial(unseeded, partial(listwise.sliding, window=window, step=step)),
         judge=LabelJudge(
             backend=backend,
-            ask=first_messages,
-            labels=LETTERS[:window],
-            primer="[",
+            ask=partial(first_messages, template=template),
+            labels=labels.tokens[:window],
+            primer=labels.before,
             read=by_logprob,
             budget=budget,
         ),

@@ -114,8 +114,9 @@ class Worker:
         served = self._served[message.model]
         if served.cache is None:
             raise DataError(f"{message.model} ({served.info.method}) has no embeddings")
-        prompt = served.built.passage_prompt
-        vectors = served.cache.embed([prompt + text for text in message.texts])
+        given = served.spec.options.get("passage_prompt")  # None: the model's own
+        prompt = None if given is None else str(given)
+        vectors = served.cache.embed_as("passage", message.texts, prompt=prompt)
         return Embedded(vectors=vectors, tokens=0)
 
     def _swapped(self, message: wire.Swap) -> ModelInfo:

@@ -13,7 +13,8 @@ from torch.nn import Parameter
 from rankers.chat import chat_template
 from rankers.losses import first_joint, importance_nll
 from rankers.prompts import (
-    LETTERS,
+    FIRST_LABELS,
+    FirstTemplate,
     Message,
     Template,
     first_messages,
@@ -32,8 +33,6 @@ from rlpost.types import Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-PRIMER = "["
 
 
 class Recipe(Protocol):
@@ -126,32 +125,42 @@ class CausalStudent:
 class First:
     """FIRST (arXiv 2406.15657): the answer's text, and RankNet on the first letter's logits."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, num: int, weight: float) -> None:
-        """Raises UserError when one of ``num`` letters is not one token after the bracket."""
-        self._encode, self._weight = _encoder(tokenizer), weight
-        self._primer = self._encode(PRIMER)
-        self._labels = [self._label(letter) for letter in LETTERS[:num]]
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        num: int,
+        weight: float,
+        template: FirstTemplate = "rank_zephyr",
+    ) -> None:
+        """Raises UserError when one of ``num`` labels is not one token of the model."""
+        self._encode, self._weight, self._template = _encoder(tokenizer), weight, template
+        self._written = FIRST_LABELS[template]
+        self._primer = self._encode(self._written.before)
+        self._labels = [self._label(label) for label in self._written.tokens[:num]]
 
     def chat(self, problem: TeacherList) -> list[Message]:
-        return first_messages(problem.query, problem.passages)
+        return first_messages(problem.query, problem.passages, template=self._template)
 
     def answer(self, problem: TeacherList) -> list[int]:
         best, *others = problem.order
-        rest = "".join(f" > [{LETTERS[i]}]" for i in others)
-        # The letter a token of its own, as it is when its log-probability is read.
-        return [*self._primer, self._labels[best], *self._encode(f"]{rest}")]
+        before, tokens, after = self._written
+        rest = "".join(f" > {before}{tokens[i]}{after}" for i in others)
+        # The label a token of its own, as it is when its log-probability is read.
+        return [*self._primer, self._labels[best], *self._encode(f"{after}{rest}")]
 
     def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Tensor) -> Tensor:
         scores_K = hidden_T_D[len(self._primer)] @ head[self._labels].T
         ranks_1K = torch.tensor([problem.ranks], device=head.device)
         return first_joint(nll_T.mean(), scores_K[None].float(), ranks_1K, weight=self._weight)
 
-    def _label(self, letter: str) -> int:
-        ids = self._encode(PRIMER + letter)
+    def _label(self, label: str) -> int:
+        before = self._written.before
+        ids = self._encode(before + label)
         if ids[:-1] != self._primer:
             raise UserError(
-                f"the letter {letter!r} after {PRIMER!r} is not one token of this model: FIRST "
-                "needs another one"
+                f"the label {label!r} after {before!r} is not one token of this model: FIRST "
+                "needs another one, or another student.template"
             )
         return ids[-1]
 

@@ -21,6 +21,8 @@ class FirstStudent(Section):
     kind: Literal["first"]
     """A causal model that ranks by the log-probabilities of its answer's first letter
     (FIRST, arXiv 2406.15657); its loss is the teacher's text plus weighted RankNet."""
+    template: Literal["rank_zephyr", "compact"] = "rank_zephyr"
+    """Wording of the prompt; compact is what tiny-ranker can read."""
     ranknet_weight: float = Field(default=10.0, ge=0)
     """Weight of RankNet beside the language-modelling loss."""
 
@@ -43,8 +45,10 @@ class E2RankStudent(Section):
     """RankNet's scores are this times the cosine."""
     factor: float = Field(default=2.0, ge=0)
     """Weight of RankNet beside InfoNCE."""
-    query_prompt: str = ""
-    """What stands before the plain query, where the model wants something there."""
+    query_prompt: str | None = None
+    """What stands before the plain query; null for the model's own prompt. Saved with it."""
+    passage_prompt: str | None = None
+    """What stands before a passage that is compared, likewise."""
 
 
 class StudentModel(Section):

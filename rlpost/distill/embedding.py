@@ -42,6 +42,11 @@ class EmbeddingStudent:
     ) -> None:
         self._recipe, self._tokenizer, self._max_length = recipe, tokenizer, max_length
         self._encoder = Encoder(model_path, dtype=dtype)
+        query, passage = self._encoder.prompts
+        self._encoder.set_prompts(
+            query if recipe.query_prompt is None else recipe.query_prompt,
+            passage if recipe.passage_prompt is None else recipe.passage_prompt,
+        )
         base = self._encoder.backbone
         self._adapters = None if lora is None else add_lora(base, lora, seed=seed)
 
@@ -51,12 +56,15 @@ class EmbeddingStudent:
 
     def losses(self, lists: Sequence[TeacherList]) -> Iterator[Tensor]:
         """The loss of a step, in one part. Raises UserError for a text that does not fit."""
-        plain = [self._row(self._recipe.query_prompt + problem.query) for problem in lists]
+        query_prompt, passage_prompt = self._encoder.prompts
+        plain = [self._row(query_prompt + problem.query) for problem in lists]
         listwise = [
             self._row("\n".join(t["content"] for t in e2rank_messages(p.query, p.passages)))
             for p in lists
         ]
-        passages = [self._row(text) for problem in lists for text in problem.passages]
+        passages = [
+            self._row(passage_prompt + text) for problem in lists for text in problem.passages
+        ]
         embedded_ND = self._encoder.embed([*plain, *listwise, *passages])
         num = len(lists)
         yield e2rank_joint(

@@ -60,7 +60,12 @@ def build(cfg: DistillConfig) -> Student:
     from rlpost.distill.causal import CausalStudent, First, Full
 
     recipe = (
-        First(tokenizer, num=cfg.candidates, weight=student.ranknet_weight)
+        First(
+            tokenizer,
+            num=cfg.candidates,
+            weight=student.ranknet_weight,
+            template=student.template,
+        )
         if isinstance(student, FirstStudent)
         else Full(tokenizer, template=student.template)
     )
@@ -86,8 +91,14 @@ def ranker(cfg: DistillConfig, model: Path) -> Reranker:
 def _first(cfg: DistillConfig, model: Path) -> Reranker:
     from rankers.methods import first_reranker
 
+    assert isinstance(cfg.student, FirstStudent)
     window = cfg.candidates
-    return first_reranker(_backend(cfg, model), window=window, step=max(1, window // 2))
+    return first_reranker(
+        _backend(cfg, model),
+        window=window,
+        step=max(1, window // 2),
+        template=cfg.student.template,
+    )
 
 
 def _full(cfg: DistillConfig, model: Path) -> Reranker:
@@ -108,5 +119,8 @@ def _e2rank(cfg: DistillConfig, model: Path) -> Reranker:
     from rankers.backends.sentence import SentenceEmbedder
     from rankers.methods import e2rank_reranker
 
+    assert isinstance(cfg.student, E2RankStudent)
     embedder = SentenceEmbedder(model, max_tokens=cfg.model.max_length, dtype=cfg.model.dtype)
-    return e2rank_reranker(embedder, feedback=cfg.candidates)
+    return e2rank_reranker(
+        embedder, feedback=cfg.candidates, passage_prompt=cfg.student.passage_prompt
+    )

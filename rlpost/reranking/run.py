@@ -175,7 +175,10 @@ def _rankings(
 
 def _decisions(built: Built) -> str:
     cut = f", passages cut to {built.passage_tokens} tokens" if built.passage_tokens else ""
-    return f"{built.reranker.name} on {built.backend}, template {built.template}{cut}"
+    asked = "".join(
+        f", {role} prompt {prompt!r}" for role, prompt in built.prompts._asdict().items() if prompt
+    )
+    return f"{built.reranker.name} on {built.backend}, template {built.template}{cut}{asked}"
 
 
 def _bar(console: Console) -> Progress:

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rankers.backends.sentence_load import own_prompts
 from rankers.prompts import listwise_messages
 from rankers.types import Collection, Run
 from rlpost.config import RunConfig
 from rlpost.config_task import PgRankTask
 from rlpost.encoder_rows import Row, join_rows
-from rlpost.models import context_length, load_bare_tokenizer
+from rlpost.models import context_length, load_bare_tokenizer, resolve
 from rlpost.tasks.rerank import PromptWriter, RerankReward, TrainingPrompts, teacher_answer
 from rlpost.tasks.rerank_data import (
     candidate_lists,
@@ -40,15 +41,20 @@ class RowWriter(PromptWriter):
         run: Run,
         tokenizer: PreTrainedTokenizerBase,
         task: PgRankTask,
+        prompts: tuple[str, str] = ("", ""),
     ) -> None:
+        """``prompts`` stand before a query and before a passage."""
         super().__init__(collection=collection, run=run, num_candidates=task.candidates)
         self._tokenizer = tokenizer
         self._task = task
+        self._prompts = prompts
         self._passages: dict[str, Row] = {}
 
     def write(self, query_id: str, *, seed: int) -> Prompt:
         shown = self.shown(query_id, seed=seed)
-        query = self._row(self.collection.queries[query_id], self._task.query_tokens)
+        query = self._row(
+            self._prompts[0], self.collection.queries[query_id], self._task.query_tokens
+        )
         passages = [self._passage(doc_id) for doc_id in shown.doc_ids]
         texts = self._tokenizer.batch_decode(
             [list(row) for row in (query, *passages)], skip_special_tokens=True
@@ -65,14 +71,22 @@ class RowWriter(PromptWriter):
         # A passage is a candidate of many queries.
         if doc_id not in self._passages:
             text = self.collection.corpus[doc_id].content
-            self._passages[doc_id] = self._row(text, self._task.passage_tokens)
+            self._passages[doc_id] = self._row(self._prompts[1], text, self._task.passage_tokens)
         return self._passages[doc_id]
 
-    def _row(self, text: str, max_tokens: int) -> Row:
+    def _row(self, prompt: str, text: str, max_tokens: int) -> Row:
         encoded = self._tokenizer(
-            text, truncation=True, max_length=max_tokens, split_special_tokens=True
+            prompt + text,
+            truncation=True,
+            max_length=max_tokens + prompt_tokens(self._tokenizer, prompt),
+            split_special_tokens=True,
         )
         return tuple(encoded["input_ids"])
+
+
+def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str) -> int:
+    """Length of a prompt, for which its text makes no room."""
+    return len(tokenizer(prompt, add_special_tokens=False)["input_ids"]) if prompt else 0
 
 
 def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
@@ -81,11 +95,26 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     assert isinstance(task, PgRankTask)
     require_first_stage(cfg.data)
     tokenizer = load_bare_tokenizer(cfg.model.path)
-    context_length(cfg.model.path, max(task.passage_tokens, task.query_tokens))
+    own = own_prompts(resolve(cfg.model.path))
+    given = (task.query_prompt, task.passage_prompt)
+    query, passage = (o if g is None else g for o, g in zip(own, given, strict=True))
+    context_length(
+        cfg.model.path,
+        max(
+            task.query_tokens + prompt_tokens(tokenizer, query),
+            task.passage_tokens + prompt_tokens(tokenizer, passage),
+        ),
+    )
 
     def writer_of(split: str) -> RowWriter:
         collection, run = candidate_lists(cfg.data, split, depth=task.candidates, say=say)
-        return RowWriter(collection=collection, run=run, tokenizer=tokenizer, task=task)
+        return RowWriter(
+            collection=collection,
+            run=run,
+            tokenizer=tokenizer,
+            task=task,
+            prompts=(query, passage),
+        )
 
     training, measured = writer_of(cfg.data.train_split), writer_of(cfg.data.eval_split)
     refuse_overlap(training.collection, measured.collection)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -134,11 +135,15 @@ class CountingEncoder:
     def modules(self) -> list[object]:
         return []
 
-    def encode(self, texts: list[str], **_: object) -> NDArray[np.float32]:
+    prompts: ClassVar = {"query": "", "document": ""}
+
+    def encode_query(self, texts: list[str], **_: object) -> NDArray[np.float32]:
         CountingEncoder.encoded += len(texts)
         counts = np.array([[text.count(c) for c in "abcdegknort"] for text in texts], np.float32)
         vectors: NDArray[np.float32] = counts / np.linalg.norm(counts, axis=1, keepdims=True)
         return vectors
+
+    encode_document = encode_query
 
 
 @pytest.fixture

@@ -42,6 +42,20 @@ def test_a_problem_is_the_rows_of_query_and_candidates(
         tuple(tokenizer(text, truncation=True, max_length=12)["input_ids"]) for text in texts
     ]
     assert len(query) <= 8
+
+    def asked(**prompts: str) -> tuple[int, ...]:
+        task = {"kind": "pg_rank", "candidates": 3, "passage_tokens": 4, "query_tokens": 4}
+        values = {"model": {"path": str(model)}, "data": data, "task": task | prompts}
+        source = prepare(config(values), say=lambda _: None).source
+        return tuple(source.prompt(0).token_ids)
+
+    def ids(text: str) -> tuple[int, ...]:
+        return tuple(tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    # A prompt is not cut into its text's room.
+    bare, told = split_rows(asked()), split_rows(asked(query_prompt="cat ", passage_prompt="dog "))
+    for prompt, one, other in zip(("cat", *["dog"] * 3), bare, told, strict=True):
+        assert other == (one[0], *ids(prompt), *one[1:])
     reward = prepared.reward()
     order = sorted(range(len(passages)), key=lambda i: -shown.gains[i])
     best = Completion(
