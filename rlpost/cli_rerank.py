@@ -15,6 +15,7 @@ Backend = Literal["vllm", "hf", "openai", "sentence-transformers"]
 Dtype = Literal["float32", "bfloat16"]
 Kept = Literal["all", "judged"]
 Count = int | None
+Words = str | None
 
 
 def opt(text: str, *names: str, **more: Any) -> Any:
@@ -48,12 +49,8 @@ def rerank(
     step: Annotated[Count, opt("Places by which windows move (listwise, first; 10)")] = None,
     k: Annotated[Count, opt("How many of the top are sorted (setwise, pairwise; 10)")] = None,
     seed: Annotated[int, opt("Of the methods that shuffle")] = 0,
-    query_prompt: Annotated[
-        str | None, opt("Before a query (bi-encoder); default: the model's own")
-    ] = None,
-    passage_prompt: Annotated[
-        str | None, opt("Before a passage (bi-encoder); default: the model's own")
-    ] = None,
+    query_prompt: Annotated[Words, opt("Before a query (bi-encoder; the model's own)")] = None,
+    passage_prompt: Annotated[Words, opt("Before a passage (bi-encoder; the model's own)")] = None,
     option: Annotated[
         list[str] | None, opt("Another option of the method: num_children=19, sort=bubblesort ...")
     ] = None,
@@ -75,20 +72,14 @@ def rerank(
 
     server = {"base_url": base_url, "vllm_server": vllm_server, "timeout_s": timeout}
     source = located(model, backend, {**server, "concurrency": at_once}, tokenizer)
+    options: dict[str, object] = {"window": window, "step": step, "k": k, "seed": seed}
+    options |= {"query_prompt": query_prompt, "passage_prompt": passage_prompt}
     spec = RerankerSpec(
         method=method,
         model=replace(source, max_length=max_length, dtype=dtype),
         backend=backend,
         template=template,
-        options={
-            "window": window,
-            "step": step,
-            "k": k,
-            "seed": seed,
-            "query_prompt": query_prompt,
-            "passage_prompt": passage_prompt,
-            **parsed(option or []),
-        },
+        options=options | parsed(option or []),
         depth=depth,
         passage_tokens=passage_tokens,
     )
