@@ -42,9 +42,7 @@ def rerank(
     ] = False,
     strict: Annotated[bool, opt("Stop on the first engine failure", "--strict")] = False,
     backend: Annotated[Backend | None, opt("Default: the fastest here that can do it")] = None,
-    template: Annotated[
-        str | None, opt("Family whose prompts to use; an unknown one lists all")
-    ] = None,
+    template: Annotated[Words, opt("Family whose prompts to use; an unknown one lists all")] = None,
     window: Annotated[Count, opt("Passages per prompt (listwise, first; 20)")] = None,
     step: Annotated[Count, opt("Places by which windows move (listwise, first; 10)")] = None,
     k: Annotated[Count, opt("How many of the top are sorted (setwise, pairwise; 10)")] = None,
