@@ -147,6 +147,8 @@ class Built(NamedTuple):
     """What it asks."""
     prompts: Prompts = Prompts()
     """Of a method that embeds."""
+    passage_prompt: str | None = None
+    """The same for a passage, where it is not the model's own."""
 
 
 class Decided(NamedTuple):
@@ -223,6 +225,7 @@ def build(spec: RerankerSpec, loaded: Engine | None = None) -> Built:
         passage_tokens=passage_tokens,
         engine=engine,
         prompts=_prompts(spec, method, arguments),
+        passage_prompt=_given_prompt(arguments),
     )
 
 
@@ -240,9 +243,15 @@ def trained_as(spec: RerankerSpec) -> Trained | None:
 
 
 def _as_trained(spec: RerankerSpec, method: Method) -> dict[str, object]:
-    """Options that show as many passages at a time as a prompt of the training did."""
+    """Options that show as many passages at a time as a prompt of the training did, and put the
+    same words before texts that are embedded."""
     trained = trained_as(spec)
-    if trained is None or trained.candidates is None:
+    if trained is None:
+        return {}
+    if "passage_prompt" in method.options:
+        prompts = {"query_prompt": trained.query_prompt, "passage_prompt": trained.passage_prompt}
+        return {name: prompt for name, prompt in prompts.items() if prompt is not None}
+    if trained.candidates is None:
         return {}
     if "num_children" in method.options:
         return {"num_children": max(1, trained.candidates - 1)}
@@ -252,6 +261,11 @@ def _as_trained(spec: RerankerSpec, method: Method) -> dict[str, object]:
     usual = FAMILIES[trained.template].methods.get(spec.method, {})
     step = usual["step"] if usual.get("window") == window else max(1, window // 2)
     return {"window": window, "step": step}
+
+
+def _given_prompt(arguments: Mapping[str, object]) -> str | None:
+    given = arguments.get("passage_prompt")
+    return None if given is None else str(given)
 
 
 def _prompts(spec: RerankerSpec, method: Method, arguments: Mapping[str, object]) -> Prompts:

@@ -50,6 +50,9 @@ class Trained:
     """Lengths to which the texts were cut."""
     candidates: int | None = None
     """Passages of a prompt."""
+    query_prompt: str | None = None
+    passage_prompt: str | None = None
+    """What stood before texts that were embedded, where it was not the model's own."""
 
 
 SILENT: Mapping[str, object] = {"enable_thinking": False}
@@ -92,6 +95,11 @@ FAMILIES: Mapping[str, Family] = {
         names=r"^first[-_]?(mistral|qwen|zephyr|model)",
         chat_options=SILENT,
         passage_tokens=400,
+    ),
+    "first_compact": Family(
+        about="what `rlpost distill` makes of tiny-ranker: numbers, ranked by the first token's",
+        methods={"first": {"template": "compact", "window": 5, "step": 3}},
+        passage_tokens=32,
     ),
     "rank_r1": Family(
         about="Rank-R1 v0.1 (arXiv 2503.06034): think, then [3]",
@@ -155,7 +163,7 @@ FAMILIES: Mapping[str, Family] = {
         chat_options=SILENT,
     ),
     "encoder": Family(
-        about="sentence-transformers' bi-encoders and cross-encoders: no prompt",
+        about="sentence-transformers' bi-encoders, with their own prompts, and cross-encoders",
         kinds=("encoder",),
         methods={"bi-encoder": {}, "cross-encoder": {}, "e2rank": {}},
     ),

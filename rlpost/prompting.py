@@ -15,7 +15,7 @@ TEMPLATES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 """``task.kind`` of a resolved config -> its template in ``rankers.families``."""
 STUDENTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
-    "first": lambda student: "first",
+    "first": lambda student: "first_compact" if student.get("template") == "compact" else "first",
     "full": lambda student: str(student["template"]),
     "e2rank": lambda student: "e2rank",
 }
@@ -48,4 +48,6 @@ def trained_by(config: Mapping[str, Any]) -> Trained | None:
         passage_tokens=shown.get("passage_tokens"),
         query_tokens=shown.get("query_tokens"),
         candidates=shown.get("candidates"),
+        query_prompt=section.get("query_prompt"),
+        passage_prompt=section.get("passage_prompt"),
     )

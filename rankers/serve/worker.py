@@ -114,8 +114,7 @@ class Worker:
         served = self._served[message.model]
         if served.cache is None:
             raise DataError(f"{message.model} ({served.info.method}) has no embeddings")
-        given = served.spec.options.get("passage_prompt")  # None: the model's own
-        prompt = None if given is None else str(given)
+        prompt = served.built.passage_prompt
         vectors = served.cache.embed_as("passage", message.texts, prompt=prompt)
         return Embedded(vectors=vectors, tokens=0)
 

@@ -16,6 +16,7 @@ from rankers.backends.sentence_load import own_prompts
 from rankers.build import RerankerSpec, build
 from rankers.dense import dense_run
 from rankers.embeddings import unit
+from rankers.families import Trained
 from rankers.methods import e2rank_reranker
 from tests.tiny_encoder import bi_encoder_dir
 from tests.tiny_model import tiny_model_dir
@@ -157,3 +158,9 @@ def test_a_dense_first_stage_reads_them_and_its_cache_tells_them_apart(
     np.testing.assert_allclose(run(plain), cosines(asking, "", ""), atol=1e-5)
     np.testing.assert_allclose(run(asking), own, atol=1e-5)
     assert len(list(tmp_path.rglob("documents.npy"))) == 3
+
+
+def test_a_policy_is_served_with_the_prompts_it_was_trained_with(asking: Path) -> None:
+    trained = Trained(template="encoder", query_prompt="big ")
+    spec = RerankerSpec(method="bi-encoder", model=ModelSpec(name=str(asking), trained=trained))
+    assert build(spec).prompts == ("big ", "of the night ")

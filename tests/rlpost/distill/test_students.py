@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from rankers.backends.sentence_load import own_prompts
 from rankers.losses import e2rank_joint, first_joint, importance_nll
 from rankers.prompts import first_messages, listwise_messages
 from rlpost.distill.causal import CausalStudent, First, Full, Recipe
@@ -148,3 +149,42 @@ def test_e2rank_is_its_loss_on_the_embeddings(tmp_path: Path) -> None:
         torch.tensor([[2, 1], [1, 2]]),
     )
     torch.testing.assert_close(total(student, short), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_first_on_compact_is_the_text_and_the_first_number(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    problem = LISTS[0]
+    answer = tokenizer.encode("[2] > [1] > [3]", add_special_tokens=False)
+    answer.append(tokenizer.eos_token_id)
+    prompt = prompt_ids(tiny_model, listwise_messages(problem.query, problem.passages))
+    logits = logits_of(tiny_model, prompt, answer)
+    numbers = [tokenizer.encode(f"[{i}]", add_special_tokens=False)[0] for i in (1, 2, 3)]
+    expected = first_joint(
+        nll(logits, answer).mean(), logits[0, numbers][None], torch.tensor([problem.ranks])
+    )
+    student = causal(tiny_model, First(tokenizer, num=3, weight=10.0, template="compact"))
+    torch.testing.assert_close(total(student, [problem]), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bi_encoder_learns_after_the_prompts_it_is_saved_with(tmp_path: Path) -> None:
+    folder = bi_encoder_dir(tmp_path, context=256)
+    tokenizer = load_bare_tokenizer(folder)
+    problems = [TeacherList(query="cat", passages=("a", "b"), ranks=(2, 1))]
+
+    def student(**prompts: str) -> EmbeddingStudent:
+        return EmbeddingStudent(
+            folder,
+            recipe=E2RankStudent(kind="e2rank", factor=0.0, **prompts),
+            tokenizer=tokenizer,
+            lora=None,
+            dtype="float32",
+            seed=0,
+            max_length=256,
+        )
+
+    asking = student(query_prompt="what ", passage_prompt="the ")
+    written = TeacherList(query="what cat", passages=("the a", "the b"), ranks=(2, 1))
+    torch.testing.assert_close(total(asking, problems), total(student(), [written]))
+    asking.save(tmp_path / "run")
+    assert own_prompts(tmp_path / "run" / "model") == ("what ", "the ")
+    assert Encoder(tmp_path / "run" / "model").prompts == ("what ", "the ")
