@@ -24,9 +24,7 @@ def opt(text: str, *names: str, **more: Any) -> Any:
 
 
 def rerank(
-    method: Annotated[
-        str, opt("first, listwise, setwise, pointwise ...; an unknown one lists all")
-    ],
+    method: Annotated[str, opt("first, listwise, setwise, pointwise ...; an unknown lists all")],
     model: Annotated[str, opt("Folder, PEFT adapter, shipped name (tiny-ranker) or hub id")],
     run: Annotated[Path, opt("TREC run, or JSONL of queries with passages, to rerank")],
     out: Annotated[Path, opt("Where the reranked run goes: .jsonl for JSON lines, else TREC")],
@@ -37,9 +35,7 @@ def rerank(
     depth: Annotated[int, opt("Passages of each query to rerank and to write", min=1)] = 100,
     limit: Annotated[Count, opt("Only the first so many queries", min=1)] = None,
     resume: Annotated[bool, opt("Go on where a killed one stopped", "--resume")] = False,
-    overwrite: Annotated[
-        bool, opt("Start over where OUT or its trace is there already", "--overwrite")
-    ] = False,
+    overwrite: Annotated[bool, opt("Start over where OUT or a trace is", "--overwrite")] = False,
     strict: Annotated[bool, opt("Stop on the first engine failure", "--strict")] = False,
     backend: Annotated[Backend | None, opt("Default: the fastest here that can do it")] = None,
     template: Annotated[Words, opt("Family whose prompts to use; an unknown one lists all")] = None,
