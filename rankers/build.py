@@ -207,9 +207,11 @@ def build(spec: RerankerSpec, loaded: Engine | None = None) -> Built:
         shown = most_shown(method, arguments, spec.depth)
         known = family.passage_tokens if trained is None else trained.passage_tokens
         passage_tokens = spec.passage_tokens or known
+        room = arguments.get("max_tokens", method.answer_tokens(shown))
+        assert isinstance(room, int)
         arguments["budget"] = budget_for(
             tokenizer,
-            method.answer_tokens(shown),
+            room,
             passage_tokens,
             query_tokens=trained.query_tokens if trained else None,
         )
@@ -243,24 +245,25 @@ def trained_as(spec: RerankerSpec) -> Trained | None:
 
 
 def _as_trained(spec: RerankerSpec, method: Method) -> dict[str, object]:
-    """Options that show as many passages at a time as a prompt of the training did, and put the
-    same words before texts that are embedded."""
+    """Options that show as many passages, leave as much room to reason, and put the same words
+    before texts that are embedded, as the training did."""
     trained = trained_as(spec)
     if trained is None:
         return {}
     if "passage_prompt" in method.options:
         prompts = {"query_prompt": trained.query_prompt, "passage_prompt": trained.passage_prompt}
         return {name: prompt for name, prompt in prompts.items() if prompt is not None}
-    if trained.candidates is None:
-        return {}
-    if "num_children" in method.options:
-        return {"num_children": max(1, trained.candidates - 1)}
-    if "window" not in method.options:
-        return {}
-    window = trained.candidates
-    usual = FAMILIES[trained.template].methods.get(spec.method, {})
-    step = usual["step"] if usual.get("window") == window else max(1, window // 2)
-    return {"window": window, "step": step}
+    options: dict[str, object] = {}
+    if method.reasons and trained.answer_tokens is not None:
+        options["max_tokens"] = trained.answer_tokens
+    if trained.candidates is not None and "num_children" in method.options:
+        options["num_children"] = max(1, trained.candidates - 1)
+    if trained.candidates is not None and "window" in method.options:
+        window = trained.candidates
+        usual = FAMILIES[trained.template].methods.get(spec.method, {})
+        step = usual["step"] if usual.get("window") == window else max(1, window // 2)
+        options |= {"window": window, "step": step}
+    return options
 
 
 def _given_prompt(arguments: Mapping[str, object]) -> str | None:

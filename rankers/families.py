@@ -53,6 +53,8 @@ class Trained:
     query_prompt: str | None = None
     passage_prompt: str | None = None
     """What stood before texts that were embedded, where it was not the model's own."""
+    answer_tokens: int | None = None
+    """Tokens of an answer at most."""
 
 
 SILENT: Mapping[str, object] = {"enable_thinking": False}

@@ -50,4 +50,5 @@ def trained_by(config: Mapping[str, Any]) -> Trained | None:
         candidates=shown.get("candidates"),
         query_prompt=section.get("query_prompt"),
         passage_prompt=section.get("passage_prompt"),
+        answer_tokens=config.get("rollout", {}).get("max_new_tokens"),
     )

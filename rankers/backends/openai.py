@@ -222,6 +222,8 @@ class OpenAiBackend:
                     f"{self._base_url} refuses model {self._model!r} ({told}): check URL, model "
                     f"and {KEY}"
                 ) from exc
+            except DataError:
+                raise
             except BackendError as exc:
                 return exc
             except (OpenAIError, KeyError, ValueError) as exc:

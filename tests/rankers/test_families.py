@@ -72,3 +72,81 @@ def test_encoders_are_recognised_by_their_files(tmp_path: Path) -> None:
 def test_every_method_has_a_family_and_every_family_only_methods_that_exist() -> None:
     named = {method for family in FAMILIES.values() for method in family.methods}
     assert named == set(METHODS)
+
+
+NAMED = {
+    "multilingual-e5-small-instruct": "encoder",
+    "e5-mistral-7b-instruct": "encoder",
+    "my-reranker-it": "encoder",
+    "Qwen3-Reranker-0.6B-seq-cls": "encoder",
+    "qwen3-reranker-embed": "encoder",
+    "rank_zephyr_embedder-2024-10-01": "encoder",
+    "flan-t5-encoder": "encoder",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    ("files", "classes"),
+    [
+        (["modules.json"], ["XLMRobertaModel"]),
+        (["modules.json"], ["MistralForCausalLM"]),
+        (["config_sentence_transformers.json"], ["Qwen2ForCausalLM"]),
+        ([], ["Qwen3ForSequenceClassification"]),
+        ([], ["BertModel"]),
+        ([], ["T5EncoderModel"]),
+    ],
+)
+def test_a_models_files_go_before_its_name(
+    name: str, files: list[str], classes: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    config = {"architectures": classes, "_name_or_path": f"x/{name}"}
+    (folder / "config.json").write_text(json.dumps(config))
+    for file in files:
+        (folder / file).write_text("[]")
+    assert family_of(str(folder))[0] == "encoder"
+    assert family_of(f"hub/{name}", folder=folder)[0] == "encoder"
+    adapter = tmp_path / "Adapter-Instruct"
+    adapter.mkdir()
+    base = {"base_model_name_or_path": str(folder)}
+    (adapter / "adapter_config.json").write_text(json.dumps(base))
+    assert family_of(str(adapter), folder=folder)[0] == "encoder"
+    assert family_of(str(adapter))[0] == "encoder"
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "family"),
+    [
+        ("monot5-instruct", ["T5ForConditionalGeneration"], "mono_t5"),
+        ("flan-t5-small-2024-01-01", ["T5ForConditionalGeneration"], "t5"),
+        ("Qwen2.5-0.5B-INSTRUCT-2024.02.20", ["Qwen2ForCausalLM"], "chat"),
+        ("E2Rank-0.6B", ["Qwen3ForCausalLM"], "e2rank"),
+        ("Rank-R1-7B-2020.2", ["Qwen2ForCausalLM"], "rank_r1"),
+        ("gpt2-chat", ["GPT2LMHeadModel"], "chat"),
+        ("monot5-like-causal-it", ["Qwen2ForCausalLM"], "chat"),
+    ],
+)
+def test_among_models_of_a_kind_the_name_tells(
+    name: str, classes: list[str], family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    config = {"architectures": classes, "is_encoder_decoder": classes[0].startswith("T5")}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert family_of(str(folder))[0] == family
+    assert family_of(f"{folder}/")[0] == family
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    assert family_of(str(link))[0] == family
+    monkeypatch.chdir(folder)
+    assert family_of(".")[0] == family
+
+
+@pytest.mark.parametrize(
+    "name", ["my-first-model", "multiranker-7b", "biranker", "frank-llama", "prank_mistral"]
+)
+def test_a_family_is_no_part_of_another_word(name: str) -> None:
+    with pytest.raises(DataError, match="--template"):
+        family_of(name)

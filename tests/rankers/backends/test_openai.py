@@ -179,3 +179,138 @@ def test_a_reranker_over_http_pickles_and_marks_what_failed() -> None:
         )
     assert (good.order, good.trace.degraded) == ((1, 0), False)
     assert (bad.order, bad.trace.degraded) == ((0, 1), True)
+
+
+@pytest.mark.parametrize("field", ["reasoning", "reasoning_content", "thinking"])
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("<answer>[1]</answer>", "<think>hm</think><answer>[1]</answer>"),
+        (None, "<think>hm</think>"),
+        ("", "<think>hm</think>"),
+        ("<think>hm</think>\n[1]", "<think>hm</think>\n[1]"),
+    ],
+)
+def test_reasoning_is_read_by_whichever_name(field: str, content: Any, text: str) -> None:
+    with connected(lambda body: chat_reply(content, **{field: "hm"})) as (backend, _):
+        [found] = backend.complete(chats("q"), max_tokens=1)
+    assert found.text == text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, ""),
+        ("so.\n</think>\n<answer>[2]</answer>", "<think>so.\n</think>\n<answer>[2]</answer>"),
+        ("<think>a</think> b </think> c", "<think>a</think> b </think> c"),
+        (
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+                {"type": "text", "text": "[2] > [1]"},
+            ],
+            "<think>hm</think>[2] > [1]",
+        ),
+    ],
+)
+def test_reasoning_within_the_content_is_read_too(content: Any, text: str) -> None:
+    reply = chat_reply(content, reasoning=None, reasoning_content="")  # type: ignore[arg-type]
+    with connected(lambda body: reply) as (backend, _):
+        [found] = backend.complete(chats("q"), max_tokens=1)
+    assert found.text == text  # type: ignore[union-attr]
+
+
+def test_reasoning_that_was_cut_off_is_not_closed() -> None:
+    reply = chat_reply("", reasoning="[2] > [1] would")
+    reply.body["choices"][0]["finish_reason"] = "length"  # type: ignore[index]
+    with connected(lambda body: reply) as (backend, _):
+        [found] = backend.complete(chats("q"), max_tokens=1)
+    assert found.text == "<think>[2] > [1] would"  # type: ignore[union-attr]
+
+
+def refusing(**refusals: str) -> Callable[[Body], Reply]:
+    """An endpoint that refuses these parameters, one at a time, in the words given."""
+
+    def answer(body: Body) -> Reply:
+        for name, words in refusals.items():
+            if name in body and not (name == "temperature" and body[name] == 1):
+                error = {"message": words.format(name=name), "param": name, "code": "unsupported"}
+                return Reply(status=400, body={"error": error | {"type": "invalid_request_error"}})
+        return chat_reply("[2] > [1]")
+
+    return answer
+
+
+UNSUPPORTED = "Unsupported parameter: '{name}' is not supported with this model."
+INSTEAD = UNSUPPORTED + " Use 'max_completion_tokens' instead."
+VALUE = (
+    "Unsupported value: '{name}' does not support 0.0 with this model. Only the default (1) value "
+    "is supported."
+)
+
+
+@pytest.mark.parametrize("model", ["gpt-5-mini", "openai/gpt-5", "o3", "o4-mini", "my-deployment"])
+def test_a_hosted_reasoning_model_is_asked_in_its_own_terms(model: str) -> None:
+    with serving(refusing(max_tokens=INSTEAD, temperature=VALUE)) as endpoint:
+        backend = OpenAiBackend(endpoint.url, model=model)
+        first = backend.complete(chats("a"), max_tokens=20)
+        asked = len(endpoint.asked)
+        second = backend.complete(chats("b", "c"), max_tokens=20)
+        backend.close()
+    assert [found.text for found in first + second] == ["[2] > [1]"] * 3  # type: ignore[union-attr]
+    assert asked == (3 if model == "my-deployment" else 1)
+    assert len(endpoint.asked) == asked + 2, "what it refuses is remembered"
+    assert endpoint.asked[-1]["max_completion_tokens"] >= 20
+    assert not {"max_tokens", "temperature"} & set(endpoint.asked[-1])
+
+
+def test_a_model_that_takes_what_is_usual_gets_it() -> None:
+    with connected(echo) as (backend, endpoint):
+        backend.complete(chats("a"), max_tokens=20)
+    [body] = endpoint.asked
+    assert (body["max_tokens"], body["temperature"]) == (20, 0.0)
+    assert "max_completion_tokens" not in body
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "System role not supported",
+        "Unsupported value: 'messages[0].role' does not support 'system' with this model.",
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+    ],
+)
+def test_an_endpoint_without_a_system_role_gets_its_text_before_the_users(words: str) -> None:
+    def answer(body: Body) -> Reply:
+        if body["messages"][0]["role"] == "system":
+            return Reply(status=400, body={"error": {"message": words}})
+        return chat_reply("[2] > [1]")
+
+    with connected(answer) as (backend, endpoint):
+        passages = [Passage(id=str(i), text="text") for i in range(2)]
+        reranker = listwise_reranker(backend, template="rank_zephyr")
+        assert reranker.rank(Query(id="1", text="q"), passages).order == (1, 0)
+    [turn] = endpoint.asked[-1]["messages"]
+    assert turn["role"] == "user"
+    assert turn["content"].startswith("You are RankLLM")
+
+
+def test_a_model_without_log_probabilities_is_refused_where_they_are_needed() -> None:
+    with (
+        connected(refusing(logprobs=UNSUPPORTED)) as (backend, _),
+        pytest.raises(
+            DataError, match=r"m gives no log-probabilities .*: use a method that writes"
+        ),
+    ):
+        backend.label_logprobs(chats("q"), labels=("A", "B"), primer="")
+
+
+def test_any_other_refusal_stays_one() -> None:
+    words = "This model's maximum context length is 100 tokens"
+    with connected(lambda body: Reply(status=400, body={"error": {"message": words}})) as (
+        backend,
+        endpoint,
+    ):
+        [found] = backend.complete(chats("q"), max_tokens=1)
+    assert isinstance(found, BackendError)
+    assert words in str(found)
+    assert len(endpoint.asked) == 1

@@ -14,6 +14,7 @@ import pytest
 from rlpost.engines.openai import OpenAiEngine
 from rlpost.errors import EngineError, UserError
 from rlpost.types import Message, PolicyRef, Prompt, Sampling
+from tests.endpoint import Reply, chat_reply, serving
 
 pytest.importorskip("openai", reason="the OpenAI client is not installed")
 
@@ -112,3 +113,20 @@ def test_weights_cannot_be_loaded_nor_tokens_scored(url: str, tmp_path: Path) ->
         engine.score([1], [2])
     assert engine.version == 0
     engine.close()
+
+
+def test_a_hosted_reasoning_model_is_asked_in_its_own_terms() -> None:
+    def answer(body: dict[str, Any]) -> Reply:
+        for name in ("max_tokens", "temperature", "seed"):
+            if name in body:
+                words = f"Unsupported parameter: '{name}' is not supported with this model."
+                return Reply(status=400, body={"error": {"message": words, "param": name}})
+        return chat_reply("<answer>[1]</answer>", reasoning="hm")
+
+    with serving(answer) as endpoint:
+        engine = OpenAiEngine(endpoint.url, model="deployment", concurrency=1)
+        [[first, second]] = engine.generate([ask("q")], seeds_P_G=[[1, 2]], sampling=SAMPLING)
+        engine.close()
+    assert first.text == second.text == "<think>hm</think><answer>[1]</answer>"
+    assert len(endpoint.asked) == 5, "three refusals, two answers"
+    assert endpoint.asked[-1]["max_completion_tokens"] >= SAMPLING.max_tokens

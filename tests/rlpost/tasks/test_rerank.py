@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 
 from rankers.datasets import load_collection
 from rankers.first_stage import bm25_run
+from rankers.prompts import Template
+from rankers.types import Document
 from rlpost.config_task import PgRankTask, RerankTask
 from rlpost.errors import UserError
 from rlpost.models import load_tokenizer, render
@@ -151,3 +154,40 @@ def test_a_prompt_that_cannot_fit_is_refused_before_it_is_written(writer: Writer
             tokenizer=writer._tokenizer,
             render=writer._render,
         )
+
+
+@pytest.mark.parametrize("template", ["compact", "rank_zephyr", "rankgpt"])
+def test_the_smallest_length_with_room_fits_every_prompt(
+    template: Template, tmp_path: Path, tiny_model: Path
+) -> None:
+    collection = load_collection(small_beir(tmp_path / "beir"), "train")
+    words = " Zq\u00e9 [3] zz\u4e2d\u6587 <think> Xy" * 12
+    collection = replace(
+        collection,
+        queries={name: text + words for name, text in collection.queries.items()},
+        corpus={
+            name: Document(id=name, title="", text=document.text + words)
+            for name, document in collection.corpus.items()
+        },
+    )
+    run = bm25_run(collection, depth=3, cache_dir=tmp_path / "cache", engine="bm25s")
+    tokenizer = load_tokenizer(tiny_model)
+
+    def writer(longest: int) -> Writer:
+        return Writer(
+            collection=collection,
+            run=run,
+            shape=replace(SHAPE, template=template, longest_prompt=longest),
+            tokenizer=tokenizer,
+            render=partial(render, tokenizer),
+        )
+
+    with pytest.raises(UserError, match="a prompt may need") as refused:
+        writer(10)
+    needed = int(str(refused.value).split("a prompt may need ")[1].split()[0])
+    with pytest.raises(UserError, match=f"only {needed - 1} fit"):
+        writer(needed - 1)
+    source = TrainingPrompts(writer(needed), seed=0)
+    lengths = [len(source.prompt(index).token_ids) for index in range(3 * len(source))]
+    assert max(lengths) <= needed
+    assert max(lengths) > needed - 12, "and little more than that"
