@@ -1,5 +1,6 @@
 """The on-disk cache of what is derived from a collection: content keys and atomic publication."""
 
+import errno
 import hashlib
 import json
 import os
@@ -8,13 +9,63 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rankers.errors import DataError
 from rankers.modes import fresh_folder, open_alike
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_SAID = ("No space left on device", "Read-only file system", "Disk quota exceeded")
 
 
 def default_cache_dir() -> Path:
-    """``$RLPOST_CACHE``, or ``~/.cache/rlpost``."""
+    """``$RLPOST_CACHE``, or ``~/.cache/rlpost``. DataError where there is no home."""
     base = os.environ.get("RLPOST_CACHE")
-    return Path(base) if base else Path.home() / ".cache" / "rlpost"
+    if base:
+        return Path(base)
+    try:
+        return Path.home() / ".cache" / "rlpost"
+    except RuntimeError:
+        raise DataError(
+            "there is no home folder to keep a cache in: set RLPOST_CACHE to a folder"
+        ) from None
+
+
+@contextmanager
+def cache_trouble(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong with files of the cache ``folder`` into a DataError with the remedy.
+
+    That is an error about a path in it, and one without a path where the disk is full or read-only,
+    in the words of whoever met it. Other errors pass.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        if not _about(error, folder):
+            raise
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataError(
+            f"cannot write the cache {str(folder)!r} ({' '.join(reason.split())[-120:]}): set "
+            "RLPOST_CACHE to a folder that can be written and has room"
+        ) from error
+
+
+def _about(error: Exception, folder: Path) -> bool:
+    if any(said in str(error) for said in _SAID):
+        return not isinstance(error, OSError) or _inside(error.filename, folder)
+    if not isinstance(error, OSError):
+        return False
+    if error.filename is None:  # numpy says how much it wrote, and no more
+        return error.errno is None or error.errno in _NO_ROOM
+    return _inside(error.filename, folder)
+
+
+def _inside(name: object, folder: Path) -> bool:
+    """Whether a path is in the folder or on the way to it; no path at all may be."""
+    if not isinstance(name, str):
+        return name is None
+    path, folder = Path(name).absolute(), folder.absolute()
+    return path.is_relative_to(folder) or folder.is_relative_to(path)
 
 
 def content_key(parts: Iterable[object]) -> str:
@@ -41,8 +92,15 @@ def file_key(path: Path) -> str:
 def published(target: Path) -> Iterator[Path]:
     """A folder to fill, renamed to ``target`` when the block ends well and removed otherwise.
 
-    Readers see all of it or nothing. Where another process published first, its copy stays.
+    Readers see all of it or nothing. Where another process published first, its copy stays. Raises
+    DataError where the cache cannot be written.
     """
+    with cache_trouble(target.parent), _published(target) as partial:
+        yield partial
+
+
+@contextmanager
+def _published(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = fresh_folder(target)
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankers.backends.sentence_load import load_sentence_model
-from rankers.cache import content_key, default_cache_dir, file_key, published
+from rankers.cache import cache_trouble, content_key, default_cache_dir, file_key, published
 from rankers.types import Collection, ScoredDoc
 
 if TYPE_CHECKING:
@@ -107,10 +107,11 @@ def _faiss(
 def _cached(target: Path, encode: Callable[[], "NDArray[np.float32]"]) -> "NDArray[np.float32]":
     import numpy as np
 
-    if not target.is_dir():
-        with published(target) as folder:
-            np.save(folder / "documents.npy", encode())
-    matrix: NDArray[np.float32] = np.load(target / "documents.npy", mmap_mode="r")
+    with cache_trouble(target.parent):
+        if not target.is_dir():
+            with published(target) as folder:
+                np.save(folder / "documents.npy", encode())
+        matrix: NDArray[np.float32] = np.load(target / "documents.npy", mmap_mode="r")
     return matrix
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rankers.cache import content_key, default_cache_dir, published
+from rankers.cache import cache_trouble, content_key, default_cache_dir, published
 from rankers.datasets import without_excluded
 from rankers.types import Collection, Document, ScoredDoc
 
@@ -54,6 +54,21 @@ def bm25_run(
     if fields == "multifield" and rm3 is not None:
         raise ValueError("RM3 expands queries of flat indexes only")
     root = (cache_dir or default_cache_dir()) / engine
+    with cache_trouble(root):
+        return _cached_run(collection, depth, k1, b, fields, rm3, root, engine, subprocess)
+
+
+def _cached_run(
+    collection: Collection,
+    depth: int,
+    k1: float,
+    b: float,
+    fields: Fields,
+    rm3: Rm3 | None,
+    root: Path,
+    engine: Engine,
+    subprocess: bool,
+) -> dict[str, list[ScoredDoc]]:
     texts = (
         (d.id, d.content) if fields == "flat" else (d.id, d.title, d.text)
         for d in _docs(collection)

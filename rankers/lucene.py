@@ -7,6 +7,7 @@ once per process, never ends, and takes hundreds of megabytes that a trainer has
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -67,8 +68,14 @@ def execute_in_subprocess(job: Job, *, folder: Path) -> None:
         env=os.environ | {"PYTHONPATH": os.pathsep.join([_ROOT, *filter(None, sys.path)])},
     )
     if child.returncode != 0:
-        last = " ".join(child.stdout.split()[-60:])
-        raise EngineError(f"Lucene failed with exit status {child.returncode}: {last}")
+        why = _reason(child.stdout)
+        raise EngineError(f"Lucene failed with exit status {child.returncode}: {why}")
+
+
+def _reason(output: str) -> str:
+    """The last exception that Java or Python named, or the end of the output."""
+    named = [line for line in output.splitlines() if re.search(r"(Exception|Error)\b", line)]
+    return " ".join(named[-1].split()[:60]) if named else " ".join(output.split()[-60:])
 
 
 def require() -> None:

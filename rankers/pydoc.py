@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from rankers.cache import default_cache_dir
+from rankers.cache import cache_trouble, default_cache_dir
 from rankers.modes import fresh_name
 
 Split = Literal["train", "dev", "test"]
@@ -82,11 +82,13 @@ def load_entries(split: Split, *, cache_dir: Path | None = None) -> list[Entry]:
         raise ValueError(f"pydoc has no split {split!r}: use one of {', '.join(SPLITS)}")
     folder = (cache_dir or default_cache_dir()) / "pydoc" / _cache_key()
     path = folder / f"{split}.jsonl"
-    if not path.is_file():
-        for name, entries in _extract().items():
-            _write(folder / f"{name}.jsonl", entries)
-    with path.open(encoding="utf-8") as lines:
-        return [Entry(**json.loads(line)) for line in lines]
+    with cache_trouble(folder):
+        if not path.is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, entries in _extract().items():
+                _write(folder / f"{name}.jsonl", entries)
+        with path.open(encoding="utf-8") as lines:
+            return [Entry(**json.loads(line)) for line in lines]
 
 
 def _extract() -> dict[Split, list[Entry]]:
@@ -185,7 +187,6 @@ def _cache_key() -> str:
 
 
 def _write(path: Path, entries: list[Entry]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = fresh_name(path)
     try:
         with partial.open("x", encoding="utf-8") as file:

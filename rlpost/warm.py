@@ -10,7 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rankers.cache import content_key, default_cache_dir, published
+from rankers.cache import cache_trouble, content_key, default_cache_dir, published
 from rlpost.config import RunConfig
 from rlpost.errors import TrainingError
 from rlpost.make_model.example import Example
@@ -33,8 +33,9 @@ def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], Non
     settings = (FORMAT, cfg.seed, warm.model_dump_json())
     texts = ((e.prompt_ids, e.answer) for e in examples)
     target = default_cache_dir() / "warm-start" / content_key([*settings, *_stamp(base), *texts])
-    if target.is_dir():
-        return target
+    with cache_trouble(target.parent):
+        if target.is_dir():
+            return target
     say(f"warm start: {warm.steps} supervised steps of {warm.batch_size} problems")
     with published(target) as folder:
         _in_own_process(base, examples, folder, cfg, say)
