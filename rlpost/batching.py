@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,25 @@ from torch import Tensor
 from rlpost.errors import UserError
 from rlpost.sampled import SampledTokens
 from rlpost.types import Sample
+
+Rows = Literal["packed", "padded", "alone"]
+"""How sequences go through the model: side by side in one row, each in a row that is filled up to
+the longest, or one after the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Which rows a model may be given, so that a sequence gets what it gets alone."""
+
+    rows: Rows = "packed"
+    longest: int | None = None
+    """Tokens up to which a sequence may go that way; None: any."""
+    beyond: Rows = "padded"
+    """How longer ones go."""
+
+    def of(self, length: int) -> Rows:
+        """How a sequence of that many tokens goes."""
+        return self.rows if self.longest is None or length <= self.longest else self.beyond
 
 
 class Block(NamedTuple):
@@ -29,6 +48,11 @@ class Block(NamedTuple):
     @property
     def length(self) -> int:
         return self.prompt + sum(self.completions)
+
+    @property
+    def sequences(self) -> tuple[int, ...]:
+        """Length of each completion with the prompt before it."""
+        return tuple(self.prompt + completion for completion in self.completions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,27 +97,67 @@ def batches(
     *,
     budget: int,
     share_prompts: bool = True,
+    layout: Layout = Layout(),
     device: torch.device | str = "cpu",
 ) -> list[TokenBatch]:
     """Micro-batches of at most ``budget`` tokens that hold every sample with a completion once.
 
-    ``share_prompts`` computes a prompt once for all of its completions in a micro-batch. Raises
-    UserError for a sample over the budget.
+    ``share_prompts`` computes a prompt once for all of its completions in a packed micro-batch; the
+    filling of padded rows counts as tokens. Raises UserError for a sample over the budget.
     """
-    families: dict[object, list[int]] = {}
+    ways: dict[Rows, list[int]] = {}
     for index, sample in enumerate(samples):
         if sample.completion_ids:
-            families.setdefault(sample.prompt_ids if share_prompts else index, []).append(index)
-    blocks = [b for family in families.values() for b in _blocks(samples, family, budget=budget)]
-    lengths = [block_of([samples[i] for i in block]).length for block in blocks]
-    packed = [[blocks[b] for b in chosen] for chosen in pack(lengths, budget=budget)]
+            _check_budget(sample, budget)
+            ways.setdefault(layout.of(num_tokens(sample)), []).append(index)
+    rows: list[list[list[int]]] = []
+    for way, indices in ways.items():
+        if way == "padded":
+            rows += [[[i] for i in bin_] for bin_ in _rectangles(samples, indices, budget=budget)]
+        else:
+            share = share_prompts and way == "packed"
+            rows += _packed(samples, indices, budget=budget, share_prompts=share)
     return [
         replace(
             collate([[samples[i] for i in block] for block in row], device=device),
             indices=tuple(i for block in row for i in block),
         )
-        for row in packed
+        for row in rows
     ]
+
+
+def _packed(
+    samples: Sequence[Sample], indices: Sequence[int], *, budget: int, share_prompts: bool
+) -> list[list[list[int]]]:
+    """Micro-batches, blocks of each, samples of each block."""
+    families: dict[object, list[int]] = {}
+    for index in indices:
+        prompt_ids = samples[index].prompt_ids
+        families.setdefault(prompt_ids if share_prompts else index, []).append(index)
+    blocks = [b for family in families.values() for b in _blocks(samples, family, budget=budget)]
+    lengths = [block_of([samples[i] for i in block]).length for block in blocks]
+    return [[blocks[b] for b in chosen] for chosen in pack(lengths, budget=budget)]
+
+
+def _rectangles(
+    samples: Sequence[Sample], indices: Sequence[int], *, budget: int
+) -> list[list[int]]:
+    """Samples of like length together: their number times the longest is at most ``budget``."""
+    bins: list[list[int]] = []
+    for index in sorted(indices, key=lambda i: (-num_tokens(samples[i]), i)):
+        if bins and (len(bins[-1]) + 1) * num_tokens(samples[bins[-1][0]]) <= budget:
+            bins[-1].append(index)
+        else:
+            bins.append([index])
+    return bins
+
+
+def _check_budget(sample: Sample, budget: int) -> None:
+    if num_tokens(sample) > budget:
+        raise UserError(
+            f"a sample has {num_tokens(sample)} tokens but learner.tokens_per_batch is "
+            f"{budget}: set it to at least {num_tokens(sample)}"
+        )
 
 
 def _blocks(
@@ -104,11 +168,6 @@ def _blocks(
     room = 0
     for index in family:
         sample = samples[index]
-        if num_tokens(sample) > budget:
-            raise UserError(
-                f"a sample has {num_tokens(sample)} tokens but learner.tokens_per_batch is "
-                f"{budget}: set it to at least {num_tokens(sample)}"
-            )
         if len(sample.completion_ids) > room and block:
             yield block
             block = []

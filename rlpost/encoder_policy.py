@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rankers import plackett_luce
-from rlpost.batching import TokenBatch
+from rlpost.batching import Layout, TokenBatch
 from rlpost.encoder import Encoder
 from rlpost.encoder_rows import Row, split_rows
 
@@ -26,6 +26,10 @@ class EncoderPolicy:
     @property
     def device(self) -> torch.device:
         return self._encoder.device
+
+    @property
+    def layout(self) -> Layout:
+        return Layout()
 
     def hidden(self, batch: TokenBatch) -> Tensor:
         """Embeddings [N, D] of the rows that the batch's problems show, each once."""
@@ -55,6 +59,10 @@ class EncoderPolicy:
     def logprobs(self, batch: TokenBatch, *, temperature: float) -> tuple[Tensor, Tensor]:
         """``read`` of ``hidden``."""
         return self.read(self.hidden(batch), batch, temperature=temperature)
+
+    def alone(self, batch: TokenBatch) -> Tensor:
+        """Embeddings do not depend on each other."""
+        return self.logprobs(batch, temperature=1.0)[0]
 
 
 def _distinct_rows(problems: Sequence[Sequence[Row]]) -> list[Row]:

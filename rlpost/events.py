@@ -19,6 +19,7 @@ EVENTS: dict[str, str] = {
     "policy_published": "adapter weights of a version were written and loaded by every engine",
     "canary_passed": "engine and learner agree on a fixed prompt after a publish",
     "canary_failed": "engine and learner disagree on a fixed prompt after a publish",
+    "learner_not_packed": "packed rows would change the model: the learner runs other ones",
     "worker_started": "a worker is ready",
     "worker_died": "a worker was lost; its tickets were issued again",
     "lease_redelivered": "a leased group was not acknowledged in time and was handed out again",

@@ -15,11 +15,13 @@ from rlpost.aggregation import Totals
 from rlpost.algorithm import Algorithm
 from rlpost.batching import TokenBatch, collate, num_tokens
 from rlpost.data_parallel import Alone, Ranks
+from rlpost.decoder import CausalLM
 from rlpost.errors import TrainingError
 from rlpost.lora import set_dropout
 from rlpost.metrics import fold, group_metrics
 from rlpost.optim import OptimSettings, adamw, learning_rate
-from rlpost.policy import CausalLM, PackedPolicy, Policy
+from rlpost.policy import PackedPolicy, Policy, cost_sentence
+from rlpost.ports import BothWays
 from rlpost.preparation import Part, Preparation
 from rlpost.publish import publish_adapter
 from rlpost.reward_shaping import shaping_metrics
@@ -69,6 +71,7 @@ class TorchLearner:
         self._algorithm = algorithm
         self._optim = optim
         self._temperature = temperature
+        self._tokens_per_batch = tokens_per_batch
         self._epochs = epochs
         self._uplift_every = uplift_every
         self._diagnostics_every = diagnostics_every
@@ -101,8 +104,13 @@ class TorchLearner:
 
     @property
     def peft_model(self) -> PeftModel:
-        """The model being trained; its attention expects packed rows."""
+        """The model being trained."""
         return self._model
+
+    @property
+    def why_not_packed(self) -> str:
+        """Why training takes longer than on packed rows; empty where it does not."""
+        return cost_sentence(self._policy, longest=self._tokens_per_batch)
 
     def trained_parameters(self) -> dict[str, Parameter]:
         """The adapter matrices themselves, by name."""
@@ -212,19 +220,25 @@ class TorchLearner:
     @torch.no_grad()
     def score(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> list[float]:
         """Log-probability (temperature 1) of each completion token under the current weights."""
-        count = len(completion_ids)
-        if not count:
+        if not completion_ids:
             return []
-        sample = Sample(
-            prompt_ids=tuple(prompt_ids),
-            completion_ids=tuple(completion_ids),
-            logprobs_T=(0.0,) * count,
-            advantages_T=(0.0,) * count,
-        )
-        batch = collate([[sample]], device=self._policy.device)
+        batch = collate([[_bare(prompt_ids, completion_ids)]], device=self._policy.device)
         logprobs_T, _ = self._policy.logprobs(batch, temperature=1.0)
         scores: list[float] = logprobs_T.tolist()
         return scores
+
+    @torch.no_grad()
+    def score_both_ways(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> BothWays:
+        """``score`` in a batch as it is trained on, and by the model's plain forward pass."""
+        if not completion_ids:
+            return BothWays((), ())
+        sample = _bare(prompt_ids, completion_ids)
+        other = _bare(prompt_ids, completion_ids[::-1])
+        # Behind a sequence of another block and behind a sibling: what leaks, leaks forward.
+        trained = collate([[other], [other, sample]], device=self._policy.device)
+        batch_T, _ = self._policy.logprobs(trained, temperature=1.0)
+        alone_T = self._policy.alone(collate([[sample]], device=self._policy.device))
+        return BothWays(tuple(batch_T[-len(alone_T) :].tolist()), tuple(alone_T.tolist()))
 
     def publish(self, root: Path) -> PolicyRef:
         """Write the adapter as ``root/policy-v{version}``: whole or absent, never overwritten."""
@@ -252,3 +266,14 @@ class TorchLearner:
         self._version, self._updates = counters["version"], counters["updates"]
         if self._diagnostics is not None:
             self._diagnostics.begin_window()
+
+
+def _bare(prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> Sample:
+    """A sample to be scored only."""
+    nothing = (0.0,) * len(completion_ids)
+    return Sample(
+        prompt_ids=tuple(prompt_ids),
+        completion_ids=tuple(completion_ids),
+        logprobs_T=nothing,
+        advantages_T=nothing,
+    )

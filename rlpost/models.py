@@ -112,6 +112,7 @@ def load_base(path: str | Path, dtype: Dtype) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForCausalLM
 
+    import rlpost.unfused  # noqa: F401 - mends attention that would drop soft caps
     from rankers.backends.weights import load_whole
 
     folder = resolve(path)

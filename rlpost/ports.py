@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Score, Stretch
 
@@ -67,6 +67,15 @@ class PromptSource(Protocol):
     def epoch(self, index: int) -> int: ...
 
 
+class BothWays(NamedTuple):
+    """Log-probabilities of a sequence's completion tokens, at temperature 1."""
+
+    batch_T: tuple[float, ...]
+    """As the learner computes them in training, among other sequences."""
+    alone_T: tuple[float, ...]
+    """By the plain model, from the sequence alone."""
+
+
 class Learner(Protocol):
     """Owns the trained weights."""
 
@@ -106,3 +115,17 @@ class CreditedLearner(Protocol):
         A completion of which no token was trained on has 0.
         """
         ...
+
+
+@runtime_checkable
+class BatchLearner(Protocol):
+    """A learner that runs sequences together, and can tell whether that changes them."""
+
+    @property
+    def why_not_packed(self) -> str:
+        """A sentence on what keeps it from its fastest way; empty where nothing does."""
+        ...
+
+    def score_both_ways(
+        self, prompt_ids: Sequence[int], completion_ids: Sequence[int]
+    ) -> BothWays: ...

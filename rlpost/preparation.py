@@ -131,7 +131,10 @@ class Preparation:
         """The samples at ``members`` in micro-batches, with what is known of their tokens."""
         mine = [members[k] for k in share([num_tokens(samples[k]) for k in members], self.ranks)]
         packed = batches(
-            [samples[k] for k in mine], budget=self.tokens_per_batch, device=self.policy.device
+            [samples[k] for k in mine],
+            budget=self.tokens_per_batch,
+            layout=self.policy.layout,
+            device=self.policy.device,
         )
         return Part(
             totals=totals,

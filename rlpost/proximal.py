@@ -94,7 +94,9 @@ def look(
     sharing = ranks if asks.observer is None else Alone()
     mine = share([num_tokens(sample) for sample in samples], sharing)
     looked = [samples[i] for i in mine]
-    for batch in batches(looked, budget=tokens_per_batch, device=policy.device):
+    for batch in batches(
+        looked, budget=tokens_per_batch, layout=policy.layout, device=policy.device
+    ):
         batch = replace(batch, indices=tuple(mine[j] for j in batch.indices))
         places_T = whole.places(batch.indices)
         if current:

@@ -210,6 +210,8 @@ class Driver:
             raise finished.error
         elif isinstance(finished.value, Published):
             self._learned = finished.value.policy.version
+            if why := finished.value.why_not_packed:
+                self._observers.events("learner_not_packed", why=why)
             self._fleet.aim(finished.value)
         else:
             filtered = self._stream.filtered_rewards

@@ -141,13 +141,15 @@ class Fleet:
 
     def _next_call(self, worker: _Worker) -> None:
         limits = self._spec.streaming
+        if self._aim is None:
+            return  # The learner may yet refuse the model: no engine starts before it has not.
         if not worker.started:
             self._call(worker, "start", (), "starting", "start", limits.start_s)
-        elif self._aim is not None and worker.version != self._aim.policy.version:
+        elif worker.version != self._aim.policy.version:
             args = (self._aim.policy, self._spec.canary)
             doing = f"loading policy {self._aim.policy.version}"
             self._call(worker, "load", args, doing, "load", limits.stall_s / 2)
-        elif self._jobs and self._aim is not None:
+        elif self._jobs:
             job = self._jobs.popleft()
             self._call(worker, job.method, job.args, job.doing, job, limits.stall_s / 2)
 

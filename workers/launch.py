@@ -52,6 +52,12 @@ class Launch:
         self.display.phase(text)
         self.run_dir.events("phase", doing=text)
 
+    def event(self, kind: str, **fields: object) -> None:
+        """Record what happened, and say it where a person should know at once."""
+        if kind == "learner_not_packed":
+            self.display.note(str(fields["why"]))
+        self.run_dir.events(kind, **fields)
+
 
 def launch(
     *, config: Path | None, overrides: Sequence[str], resume: Path | None, address: str | None
@@ -144,7 +150,7 @@ def train(
     run: Launch, spec: RunSpec, held_out: HeldOut, *, clock: Stopwatch, address: str | None
 ) -> tuple[Run, Run]:
     """All steps of the run, with the held-out rankings before and after."""
-    observers = Observers(step=observer(run), events=run.run_dir.events, trace=run.run_dir.trace)
+    observers = Observers(step=observer(run), events=run.event, trace=run.run_dir.trace)
     run.phase("starting the engine and the learner")
     with open_run(spec, observers, address=address, resume=run.resume) as driver:
         clock.lap("start")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from rlpost.buffer_state import BufferStats, Counts
 from rlpost.errors import TrainingError, boundary
 from rlpost.loop import advantages_of
 from rlpost.parcel import Dropped, Lease, unpack
-from rlpost.ports import Learner
+from rlpost.ports import BatchLearner, BothWays, Learner
 from rlpost.staleness import staleness_metrics
 from rlpost.types import PolicyRef, Stretch
 from workers.queue import QueueClient
@@ -22,7 +22,12 @@ from workers.spec import CanarySpec
 class Published:
     policy: PolicyRef
     canary_T: tuple[float, ...]
-    """The learner's log-probabilities of the canary under these weights; empty without one."""
+    """The learner's log-probabilities of the canary under these weights, in a batch as it trains;
+    empty without one."""
+    alone_T: tuple[float, ...] = ()
+    """The same of the sequence alone, by the plain model; empty where there are no batches."""
+    why_not_packed: str = ""
+    """What makes the learner slower than it could be; empty where nothing does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +91,24 @@ class LearnerWorker:
         version = self._learner.version
         with boundary(TrainingError, f"publishing policy {version}"):
             policy = self._learner.publish(self._policies)
-            scores: Sequence[float] = ()
-            if self._canary is not None:
-                scores = self._learner.score(self._canary.prompt_ids, self._canary.completion_ids)
-        return Published(policy=policy, canary_T=tuple(scores))
+            scores = self._scores()
+        return Published(
+            policy=policy,
+            canary_T=scores.batch_T,
+            alone_T=scores.alone_T,
+            why_not_packed=(
+                self._learner.why_not_packed if isinstance(self._learner, BatchLearner) else ""
+            ),
+        )
+
+    def _scores(self) -> BothWays:
+        """What the learner says to the canary; nothing without one."""
+        if self._canary is None:
+            return BothWays((), ())
+        sequence = self._canary.prompt_ids, self._canary.completion_ids
+        if isinstance(self._learner, BatchLearner):
+            return self._learner.score_both_ways(*sequence)
+        return BothWays(tuple(self._learner.score(*sequence)), ())
 
     def _train(self, lease: Lease, stats: BufferStats) -> StepReport:
         version = self._learner.version

@@ -44,6 +44,7 @@ class Canary:
                 self._spec.completion_ids,
                 tolerance=self._spec.tolerance,
                 previous=self._previous.get(worker),
+                alone_T=published.alone_T,
             )
         except TrainingError as error:
             self._emit("canary_failed", worker=worker, version=version, why=str(error))

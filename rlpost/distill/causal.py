@@ -22,17 +22,21 @@ from rankers.prompts import (
     listwise_messages,
 )
 from rlpost.batching import batches
+from rlpost.decoder import CausalLM
 from rlpost.distill.lists import TeacherList
 from rlpost.errors import UserError
 from rlpost.lora import LoraSettings, add_lora
 from rlpost.make_model.save import save_model
 from rlpost.models import Dtype, load_base
-from rlpost.policy import CausalLM, PackedPolicy
+from rlpost.policy import PackedPolicy
 from rlpost.publish import write_adapter
 from rlpost.types import Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+Head = Callable[[Tensor, list[int]], Tensor]
+"""Hidden states and token ids -> the logits of those tokens, [T, K]."""
 
 
 class Recipe(Protocol):
@@ -44,8 +48,8 @@ class Recipe(Protocol):
         """Token ids of the answer to learn, without the end of the turn."""
         ...
 
-    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Tensor) -> Tensor:
-        """Of one list, from what the model says at the answer's tokens; ``head`` is [V, D]."""
+    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Head) -> Tensor:
+        """Of one list, from what the model says at the answer's tokens; ``head`` gives logits."""
         ...
 
 
@@ -73,7 +77,6 @@ class CausalStudent:
         self._base = base
         self._adapters = None if lora is None else add_lora(base, lora, seed=seed)
         self._policy = PackedPolicy(cast(CausalLM, base))
-        self._head = cast(CausalLM, base).get_output_embeddings()
 
     def parameters(self) -> list[Parameter]:
         """What is trained."""
@@ -85,10 +88,12 @@ class CausalStudent:
         Raises UserError for a list that does not fit the model.
         """
         samples = [self._sample(problem) for problem in lists]
-        head = cast(Tensor, self._head.weight)
-        for batch in batches(samples, budget=self._tokens_per_batch, device=self._policy.device):
-            hidden_T_D = self._policy.hidden(batch)
-            logprobs_T, _ = self._policy.read(hidden_T_D, batch, temperature=1.0)
+        policy = self._policy
+        for batch in batches(
+            samples, budget=self._tokens_per_batch, layout=policy.layout, device=policy.device
+        ):
+            hidden_T_D = policy.hidden(batch)
+            logprobs_T, _ = policy.read(hidden_T_D, batch, temperature=1.0)
             lengths = [len(samples[i].completion_ids) for i in batch.indices]
             parts = zip(
                 batch.indices,
@@ -96,7 +101,9 @@ class CausalStudent:
                 torch.split(hidden_T_D, lengths),
                 strict=True,
             )
-            losses = [self._recipe.loss(lists[i], nll, hidden, head) for i, nll, hidden in parts]
+            losses = [
+                self._recipe.loss(lists[i], nll, hidden, policy.logits) for i, nll, hidden in parts
+            ]
             yield torch.stack(losses).sum() / len(lists)
 
     def save(self, folder: Path) -> None:
@@ -149,10 +156,11 @@ class First:
         # The label a token of its own, as it is when its log-probability is read.
         return [*self._primer, self._labels[best], *self._encode(f"{after}{rest}")]
 
-    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Tensor) -> Tensor:
-        scores_K = hidden_T_D[len(self._primer)] @ head[self._labels].T
-        ranks_1K = torch.tensor([problem.ranks], device=head.device)
-        return first_joint(nll_T.mean(), scores_K[None].float(), ranks_1K, weight=self._weight)
+    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Head) -> Tensor:
+        place = len(self._primer)
+        scores_1K = head(hidden_T_D[place : place + 1], self._labels)
+        ranks_1K = torch.tensor([problem.ranks], device=scores_1K.device)
+        return first_joint(nll_T.mean(), scores_1K.float(), ranks_1K, weight=self._weight)
 
     def _label(self, label: str) -> int:
         before = self._written.before
@@ -185,7 +193,7 @@ class Full:
     def answer(self, problem: TeacherList) -> list[int]:
         return self._encode(listwise_answer(problem.order))
 
-    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Tensor) -> Tensor:
+    def loss(self, problem: TeacherList, nll_T: Tensor, hidden_T_D: Tensor, head: Head) -> Tensor:
         labels_T = torch.tensor(self.answer(problem), device=nll_T.device)
         end = nll_T[-1:]
         weighted = importance_nll(nll_T[:-1], labels_T, self._separator) * len(labels_T)

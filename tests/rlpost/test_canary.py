@@ -28,9 +28,16 @@ def run(
     engine_T: tuple[float, ...],
     learner_T: tuple[float, ...],
     previous: CanaryReport | None = None,
+    alone_T: tuple[float, ...] = (),
 ) -> CanaryReport:
     return check(
-        Says(engine_T), Says(learner_T), [1, 2], [3, 4], tolerance=TOLERANCE, previous=previous
+        Says(engine_T),
+        Says(learner_T),
+        [1, 2],
+        [3, 4],
+        tolerance=TOLERANCE,
+        previous=previous,
+        alone_T=alone_T,
     )
 
 
@@ -79,3 +86,20 @@ def test_both_standing_still_is_fine() -> None:
 def test_both_moving_is_fine() -> None:
     before = run((-1.0, -2.0), (-1.0, -2.0))
     run((-1.5, -2.0), (-1.5, -2.0), previous=before)
+
+
+def test_a_learner_whose_batches_change_a_sequence_is_named() -> None:
+    """The publication is not blamed, whether or not the engine agrees with one of the two."""
+    for engine_T in ((-1.0, -2.0), (-1.0, -2.5)):
+        with pytest.raises(TrainingError, match=r"learner differs from itself by 0\.5 nats"):
+            run(engine_T, (-1.0, -2.5), alone_T=(-1.0, -2.0))
+    with pytest.raises(TrainingError, match="differs from itself by nan"):
+        run((-1.0, -2.0), (-1.0, math.nan), alone_T=(-1.0, -2.0))
+
+
+def test_an_engine_that_disagrees_with_the_plain_model_too_is_named() -> None:
+    with pytest.raises(TrainingError, match="learner agrees with transformers on the sequence"):
+        run((-1.0, -2.5), (-1.0, -2.0), alone_T=(-1.0, -2.0))
+    before = run((-1.0, -2.0), (-1.0, -2.0), alone_T=(-1.0, -2.0))
+    with pytest.raises(TrainingError, match=r"did not reach the engine as they are$"):
+        run((-1.0, -2.5), (-1.0, -2.0), previous=before, alone_T=(-1.0, -2.0))

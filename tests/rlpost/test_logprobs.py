@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rlpost.logprobs import token_logprobs
+from rlpost.logprobs import Shape, token_logprobs
 
 T, D, V = 37, 16, 101
 
@@ -38,6 +38,39 @@ def test_values_and_gradients(chunk_elements, temperature, weights) -> None:
         loss = sum(w * (x * mix).sum() for w, x in zip(weights, (logprobs, entropy), strict=True))
         loss.backward()
         results.append((logprobs, entropy, hidden.grad, head.grad))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shape", [Shape(0.25), Shape(1.0, 3.0), Shape(2.0, 5.0)])
+@pytest.mark.parametrize("biased", [False, True])
+def test_values_and_gradients_of_scaled_capped_and_biased_logits(shape, biased) -> None:
+    def plain(hidden, head, targets, bias):
+        logits = (hidden @ head.T + (0 if bias is None else bias)) * shape.scale
+        if shape.soft_cap:
+            logits = shape.soft_cap * torch.tanh(logits / shape.soft_cap)
+        logp = (logits / 0.6).log_softmax(dim=1)
+        return logp.gather(1, targets[:, None])[:, 0], -(logp.exp() * logp).sum(dim=1)
+
+    def chunked(hidden, head, targets, bias):
+        return token_logprobs(
+            hidden,
+            head,
+            targets,
+            temperature=0.6,
+            chunk_elements=V * 5,
+            bias_V=bias,
+            shape=shape,
+        )
+
+    results = []
+    for function in (chunked, plain):
+        hidden, head, targets = inputs()
+        bias = torch.linspace(-2, 1, V, dtype=torch.float64).requires_grad_() if biased else None
+        logprobs, entropy = function(hidden, head, targets, bias)
+        mix = torch.linspace(-1, 2, T, dtype=torch.float64)
+        ((logprobs + 0.3 * entropy) * mix).sum().backward()
+        results.append((logprobs, entropy, hidden.grad, head.grad, bias.grad if biased else mix))
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-9)
 

@@ -90,10 +90,40 @@ def test_neighbours_in_the_row_do_not_matter(folder) -> None:
     torch.testing.assert_close(forward, reordered, atol=1e-10, rtol=0)
 
 
-def test_a_head_that_is_more_than_a_matrix_is_refused(folder) -> None:
+def test_a_head_with_a_bias_equals_the_plain_model_with_gradients(folder) -> None:
+    def biased():
+        model = load(folder)
+        head = nn.Linear(64, 329, bias=True, dtype=torch.float64)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            nn.init.normal_(head.weight, std=0.2)
+            nn.init.normal_(head.bias)
+        model.set_output_embeddings(head)
+        return model
+
+    reference, model = biased(), biased()
+    naive_T = unpacked(reference, samples(), 0.7)
+    packed_T, _ = PackedPolicy(model).logprobs(
+        collate([[row] for row in samples()]), temperature=0.7
+    )
+    torch.testing.assert_close(packed_T, naive_T, atol=1e-10, rtol=0)
+    naive_T.square().sum().backward()
+    packed_T.square().sum().backward()
+    for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-9, rtol=1e-7)
+
+
+def test_a_head_that_is_no_matrix_is_refused(folder) -> None:
     model = load(folder)
-    model.set_output_embeddings(nn.Linear(64, 329, bias=True))
-    with pytest.raises(UserError, match="output head"):
+    model.set_output_embeddings(nn.Sequential(nn.Linear(64, 329)))
+    with pytest.raises(UserError, match="output head is Sequential"):
+        PackedPolicy(model)
+
+
+def test_logits_that_the_head_alone_does_not_make_are_refused(folder) -> None:
+    model = load(folder)
+    model.lm_head.register_forward_hook(lambda module, args, output: output.sin())
+    with pytest.raises(UserError, match="Qwen2ForCausalLM cannot be trained here: its logits"):
         PackedPolicy(model)
 
 
@@ -101,5 +131,45 @@ def test_attention_refuses_what_it_would_get_wrong() -> None:
     q = torch.zeros(1, 2, 6, 4)
     with pytest.raises(ValueError, match="its blocks"):
         packed_sdpa(nn.Identity(), q, q, q, None)
-    with pytest.raises(ValueError, match="window of 5"):
-        packed_sdpa(nn.Identity(), q, q, q, None, blocks=[Block(4, (2,))], sliding_window=5)
+    with pytest.raises(ValueError, match="does not know position_bias"):
+        packed_sdpa(nn.Identity(), q, q, q, None, blocks=[Block(4, (2,))], position_bias=q)
+    with pytest.raises(ValueError, match="does not know is_causal"):
+        packed_sdpa(nn.Identity(), q, q, q, None, blocks=[Block(4, (2,))], is_causal=False)
+
+
+@pytest.mark.parametrize("window", [None, 5])
+@pytest.mark.parametrize("softcap", [None, 2.0])
+@pytest.mark.parametrize("sinks", [False, True])
+def test_attention_equals_its_definition(window, softcap, sinks) -> None:
+    """Two siblings behind a prompt, token by token, with every option."""
+    generator = torch.Generator().manual_seed(0)
+    block = Block(6, (4, 3))
+    q = torch.randn(1, 4, 13, 8, generator=generator, dtype=torch.float64)
+    k, v = (torch.randn(1, 2, 13, 8, generator=generator, dtype=torch.float64) for _ in range(2))
+    s_aux = torch.tensor([0.5, -1.0, 2.0, 0.0], dtype=torch.float64) if sinks else None
+    got, _ = packed_sdpa(
+        nn.Identity(),
+        q,
+        k,
+        v,
+        None,
+        scaling=0.7,
+        sliding_window=window,
+        softcap=softcap,
+        s_aux=s_aux,
+        blocks=[block],
+    )
+    sequence = {0: [*range(10)], 1: [*range(6), *range(10, 13)]}
+    for sibling, places in sequence.items():
+        for end, place in enumerate(places):
+            if sibling and place < 6:
+                continue
+            seen = places[: end + 1][-(window or 99) :]
+            for head in range(4):
+                scores = k[0, head // 2, seen] @ q[0, head, place] * 0.7
+                if softcap:
+                    scores = softcap * torch.tanh(scores / softcap)
+                extra = [] if s_aux is None else [s_aux[head : head + 1]]
+                weights = torch.cat([scores, *extra]).softmax(0)[: len(seen)]
+                want = weights @ v[0, head // 2, seen]
+                torch.testing.assert_close(got[0, place, head], want, atol=1e-10, rtol=0)
