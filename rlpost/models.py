@@ -31,6 +31,12 @@ PLAIN_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes whose behaviour is all in tokenizer.json."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
 
+POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
+"""Names under which configurations keep the number of positions."""
+TEXT_PARTS = ("text_config", "llm_config", "language_config")
+NO_LIMIT = 1 << 20
+"""Context in tokens of a model whose configuration names none."""
+
 
 def resolve(path: str | Path) -> Path:
     """Local folder of a model named by folder, by shipped name (``tiny-ranker``) or by hub id.
@@ -129,14 +135,32 @@ def load_base(path: str | Path, dtype: Dtype) -> PreTrainedModel:
 
 
 def context_length(path: str | Path, wanted: int | None) -> int:
-    """``wanted`` tokens, by default all positions. UserError when the model has fewer."""
-    config = json.loads((resolve(path) / "config.json").read_text())
-    positions = int(config["max_position_embeddings"])
+    """``wanted`` tokens, by default all positions. UserError when the model has fewer.
+
+    A model without positions (a state-space model, ALiBi) has no limit: ``NO_LIMIT`` by default.
+    """
+    folder = resolve(path)
+    config = json.loads((folder / "config.json").read_text())
+    # Checkpoints of several modalities keep the settings of their language model in a part.
+    parts = (config, *(config[key] for key in TEXT_PARTS if isinstance(config.get(key), dict)))
+    found = [part[name] for part in parts for name in POSITIONS if part.get(name)]
+    positions = int(found[0]) if found else _default_positions(folder)
     if wanted is not None and wanted > positions:
         raise UserError(
             f"max_length {wanted} exceeds the {positions} positions of {path}: lower it"
         )
     return wanted or positions
+
+
+def _default_positions(folder: Path) -> int:
+    """Positions that a model has without its configuration file saying so."""
+    from transformers import AutoConfig
+
+    try:
+        config: Any = AutoConfig.from_pretrained(folder).get_text_config()
+    except (OSError, ValueError, KeyError) as exc:
+        raise UserError(f"{folder} has no readable config.json: {exc}") from exc
+    return next((getattr(config, n) for n in POSITIONS if getattr(config, n, None)), NO_LIMIT)
 
 
 def render(

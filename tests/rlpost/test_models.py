@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rlpost.errors import UserError
 from rlpost.models import (
+    NO_LIMIT,
     checkpoint_tensors,
     context_length,
     load_base,
@@ -61,6 +63,25 @@ def test_context_is_bounded_by_the_models_positions(tiny_model: Path) -> None:
     assert context_length(tiny_model, 100) == 100
     with pytest.raises(UserError, match=r"max_length 513 exceeds the 512 positions"):
         context_length(tiny_model, 513)
+
+
+@pytest.mark.parametrize(
+    ("config", "positions"),
+    [
+        ({"model_type": "gpt2", "n_positions": 128}, 128),
+        ({"model_type": "mpt", "max_seq_len": 96}, 96),
+        ({"model_type": "gemma3", "text_config": {"max_position_embeddings": 64}}, 64),
+        ({"model_type": "gpt2"}, 1024),
+        ({"model_type": "mamba"}, NO_LIMIT),
+        ({"model_type": "bloom"}, NO_LIMIT),
+    ],
+)
+def test_positions_have_many_names(tmp_path: Path, config: dict[str, Any], positions: int) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert context_length(tmp_path, None) == positions
+    assert context_length(tmp_path, 50) == 50
+    with pytest.raises(UserError, match=f"exceeds the {positions} positions"):
+        context_length(tmp_path, positions + 1)
 
 
 def test_missing_folder() -> None:
