@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlpost.errors import EngineError
+from rlpost.errors import AdapterError, EngineError
 from rlpost.types import PolicyRef
 
 if TYPE_CHECKING:
@@ -121,8 +121,8 @@ def read_adapter(policy: PolicyRef, shapes: Mapping[str, tuple[int, ...]]) -> Ad
     """Load a published policy and check it against the base, whose weights have these ``shapes``.
 
     An adapter with a wrong name would be served "successfully" and do nothing; one that is not
-    finite would generate token 0 for ever. Raises EngineError for both, and for a wrong shape or
-    a lone factor.
+    finite would generate token 0 for ever. Raises AdapterError for both, and for a wrong shape or
+    a lone factor; EngineError for files that are not those published.
     """
     import torch
     from safetensors.torch import load_file
@@ -132,10 +132,10 @@ def read_adapter(policy: PolicyRef, shapes: Mapping[str, tuple[int, ...]]) -> Ad
     factors_A = {_module(n, SUFFIX_A): t for n, t in tensors.items() if n.endswith(SUFFIX_A)}
     factors_B = {_module(n, SUFFIX_B): t for n, t in tensors.items() if n.endswith(SUFFIX_B)}
     if not tensors or len(factors_A) + len(factors_B) != len(tensors):
-        raise EngineError(f"{policy.path} is empty or holds tensors that are not LoRA factors")
+        raise AdapterError(f"{policy.path} is empty or holds tensors that are not LoRA factors")
     if factors_A.keys() != factors_B.keys():
         lone = sorted(factors_A.keys() ^ factors_B.keys())[0]
-        raise EngineError(f"{policy.path} has only one of the two LoRA factors of {lone}")
+        raise AdapterError(f"{policy.path} has only one of the two LoRA factors of {lone}")
     pairs = {module: LoraPair(A=factors_A[module], B=factors_B[module]) for module in factors_A}
     for module, pair in pairs.items():
         _check_pair(module, pair, rank=manifest.rank, shape=shapes.get(f"{module}.weight"))
@@ -144,15 +144,15 @@ def read_adapter(policy: PolicyRef, shapes: Mapping[str, tuple[int, ...]]) -> Ad
 
 def _check_pair(module: str, pair: LoraPair, *, rank: int, shape: tuple[int, ...] | None) -> None:
     if shape is None:
-        raise EngineError(f"the adapter changes {module}, which the base model does not have")
+        raise AdapterError(f"the adapter changes {module}, which the base model does not have")
     got = (*pair.B.shape, *pair.A.shape)
     if got != (shape[0], rank, rank, shape[1]):
-        raise EngineError(
+        raise AdapterError(
             f"the adapter's factors of {module} have shapes B {tuple(pair.B.shape)} and "
             f"A {tuple(pair.A.shape)}, expected rank {rank} for a weight of {shape}"
         )
     if not (pair.A.isfinite().all() and pair.B.isfinite().all()):
-        raise EngineError(f"the adapter's factors of {module} are not finite")
+        raise AdapterError(f"the adapter's factors of {module} are not finite")
 
 
 def _module(name: str, suffix: str) -> str:
@@ -166,7 +166,7 @@ def _plain_config(folder: Path) -> dict[str, Any]:
         raise EngineError(f"{folder} has no readable {CONFIG}: {exc}") from exc
     for field, allowed in PLAIN.items():
         if config.get(field) not in allowed:
-            raise EngineError(
+            raise AdapterError(
                 f"{folder / CONFIG} has {field} = {config.get(field)!r}: only plain LoRA "
                 "can be served, convert the adapter first"
             )

@@ -17,6 +17,7 @@ from rlpost.config_section import Section
 from rlpost.config_source import explain, merge_overrides, read_yaml
 from rlpost.config_task import RerankTask, Task
 from rlpost.errors import UserError
+from rlpost.lora import unservable_names
 from rlpost.prompting import TEMPLATES, chat_options
 
 
@@ -28,7 +29,15 @@ class LoraConfig(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Only 0 keeps the learner's log-probabilities equal to the engine's."""
     target_modules: Literal["all-linear"] | tuple[str, ...] = "all-linear"
-    """PEFT's choice of layers."""
+    """Linear layers, by the ends of their names; ``all-linear`` is all but the output head."""
+
+    @field_validator("target_modules")
+    @classmethod
+    def _servable(cls, targets: Any) -> Any:
+        problem = None if targets == "all-linear" else unservable_names(targets)
+        if problem is not None:
+            raise ValueError(problem.removeprefix("lora.target_modules "))
+        return targets
 
 
 class WarmStartConfig(Section):

@@ -4,6 +4,7 @@ between processes.
 RlpostError
   UserError        bad input: the sentence names the value and the remedy; the CLI exits with 2
   EngineError      the rollout engine failed or returned something impossible
+    AdapterError   a published adapter that no engine can ever load
   RewardError      a scorer failed (a wrong answer is data, a broken scorer is an error)
   QueueError       a queue call missed its deadline or broke the protocol
   TrainingError    the run must stop: non-finite loss, failed canary, failure budget spent
@@ -26,6 +27,10 @@ class UserError(RlpostError, ValueError):
 
 class EngineError(RlpostError, RuntimeError):
     """The rollout engine failed."""
+
+
+class AdapterError(EngineError):
+    """A published adapter does not fit the base model: trying again cannot help."""
 
 
 class RewardError(RlpostError, RuntimeError):

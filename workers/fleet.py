@@ -9,7 +9,7 @@ from typing import Any
 
 import ray
 
-from rlpost.errors import EngineError, TrainingError
+from rlpost.errors import AdapterError, EngineError, TrainingError
 from workers.calls import ActorLostError, Calls, Finished
 from workers.cluster import ActorOptions
 from workers.learner import Published
@@ -116,7 +116,9 @@ class Fleet:
         """Take note of a worker's answer; gives the job if the call was one."""
         worker = self._workers[finished.call.actor]
         job = finished.call.job
-        if isinstance(finished.error, ActorLostError | EngineError):
+        if isinstance(finished.error, ActorLostError | EngineError) and not isinstance(
+            finished.error, AdapterError
+        ):
             self._replace(worker, finished.error)
         elif finished.error is not None and not isinstance(finished.error, QueueDiedError):
             raise finished.error
