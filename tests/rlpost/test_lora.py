@@ -14,7 +14,21 @@ from rlpost.models import load_base
 
 @pytest.mark.parametrize(
     "name",
-    ["embed_tokens", "model.embed_tokens", "lm_head", "norm", "input_layernorm", "q_norm", "wte", "wpe", "ln_1", "conv1d", "word_embeddings", "post_attention_layernorm", "embed_out"],
+    [
+        "embed_tokens",
+        "model.embed_tokens",
+        "lm_head",
+        "norm",
+        "input_layernorm",
+        "q_norm",
+        "wte",
+        "wpe",
+        "ln_1",
+        "conv1d",
+        "word_embeddings",
+        "post_attention_layernorm",
+        "embed_out",
+    ],
 )
 def test_what_no_model_can_serve_is_told_by_its_name(name: str) -> None:
     sentence = unservable_names(["q_proj", name])
