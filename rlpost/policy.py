@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlpost.batching import Layout, TokenBatch
 from rlpost.decoder import CausalLM, Decoder, own_forward, sequences
+from rlpost.output_head import OutputHead
 from rlpost.self_check import prove
 
 
@@ -65,6 +66,11 @@ class PackedPolicy:
         return self._proof.layout
 
     @property
+    def head(self) -> OutputHead:
+        """What turns hidden states into logits."""
+        return self._proof.head
+
+    @property
     def why_not_packed(self) -> str:
         """What packed rows would change; empty where they are right."""
         return self._proof.why
@@ -110,10 +116,13 @@ def cost_sentence(policy: Policy, *, longest: int) -> str:
         return ""
     rows = {"padded": "padded rows", "alone": "one sequence at a time"}[layout.of(longest)]
     if layout.rows == "packed":
-        which, why = f"on sequences over {layout.longest} tokens ", "its attention changes there"
+        which, why = (
+            f"on sequences over {layout.longest} tokens ",
+            "as its attention or positions change there",
+        )
     else:
-        which, why = "", f"on packed rows {policy.why_not_packed}"
+        which, why = "", f"not packed ones, as {policy.why_not_packed}"
     return (
-        f"the learner runs {which}{rows}: {why}; every completion computes its prompt again, which "
+        f"the learner runs {which}{rows}, {why}; every completion computes its prompt again, which "
         "siblings share on packed rows"
     )

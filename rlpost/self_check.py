@@ -38,6 +38,8 @@ CUT = 3
 """Tokens that a sequence is shortened by to measure rounding."""
 MOST_NOISE = 1e-3
 """Nats that plain attention may differ by and still be the same function, rounded otherwise."""
+ROUNDINGS = 4.0
+"""Roundings between an output matrix and the logits of a model."""
 SEES_AHEAD = 100.0
 """Floors by which tokens that follow may change a model's answers before it is not causal."""
 
@@ -96,7 +98,7 @@ class _Check:
             if not trouble:
                 return Proof(self._head, self._layout(rows), *troubles[:1])
             troubles.append(trouble)
-        raise self._refusal(troubles[-1])
+        raise self._refusal(f"rows packed, padded and alone fail, the last as {troubles[-1]}")
 
     def _layout(self, rows: Rows) -> Layout:
         """``rows``, up to the length that short sequences prove something about."""
@@ -125,17 +127,17 @@ class _Check:
         try:
             got_T = self._read(self._batch, rows)
         except Exception as error:
-            return f"it fails there ({_told(error)})"
+            return f"its code does not take them ({_told(error)})"
         gap = _gap(got_T, own_T)
         if not gap <= self._tolerance:
-            return f"its log-probabilities change there by up to {gap:.2g} nats"
+            return f"they change its log-probabilities by up to {gap:.2g} nats"
         if rows == "alone" or self._module.weight.dtype in FLOOR:
             return ""
         # What rounding might hide: only neighbours change, and no number may follow them.
         moved_T = self._read(neighbours_changed(self._batch), rows)
         moved = _gap(unchanged(moved_T), unchanged(got_T))
         if not moved <= self._tolerance / NOISE_FACTOR:
-            return f"its log-probabilities change there with other sequences by {moved:.2g} nats"
+            return f"they let sequences change each other by up to {moved:.2g} nats"
         return ""
 
     def _read(self, batch: TokenBatch, rows: Rows) -> Tensor:
@@ -172,12 +174,15 @@ class _Check:
         return noise
 
     def _fitted(self) -> OutputHead:
+        # The model rounds its logits, after each of a factor and a cap; the head does not.
+        largest = float(self._own.logits_T_V.abs().max())
+        rounding = ROUNDINGS * torch.finfo(self._own.logits_T_V.dtype).eps * largest
         head = fitted(
             self._module,
             self._own.hidden_T_D,
             self._own.logits_T_V,
             config=self._model.config,
-            tolerance=self._tolerance,
+            tolerance=max(self._tolerance, rounding),
         )
         if head is None:
             raise self._refusal(
