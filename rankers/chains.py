@@ -43,11 +43,22 @@ _GAP = re.compile(rf"{_SIGNS}(?:{_WORDS}{_SIGNS}){{0,2}}", re.IGNORECASE)
 _MORE = re.compile(rf">|\b{_ABOVE}", re.IGNORECASE)
 _LONGEST_GAP = 40
 
+_DENIED_BEFORE = re.compile(
+    r"(?:\bnot|n't|\binstead of|\brather than|\b(?:input|initial|original|given) order(?: is)?)"
+    r"[\s:(\"'*`]*$",
+    re.IGNORECASE,
+)
+_DENIED_AFTER = re.compile(
+    r"\W{0,4}(?:is|was|are|would be)(?: not\b|n't\b|(?: \w+ly)?(?: the)?"
+    r" (?:false|wrong|incorrect|input|initial|original|given)\b)",
+    re.IGNORECASE,
+)
+
 _ORDINAL = (
     r"(?:rank(?:ing)?|position|place|number|first|second|third|fourth|fifth|next|finally|last|top"
     r"|best|(?:most|least)\s+relevant)"
 )
-_NUMBERING = r"\d{1,3}(?:st|nd|rd|th)?(?: place)?(?:\s?[.):|=]|\s[-\u2013\u2014])"
+_NUMBERING = r"\d{1,3}(?:st|nd|rd|th)?(?: place)?(?:\s?[.):|]|\s[-\u2013\u2014]|\t(?=\S))"
 
 
 class Mention(NamedTuple):
@@ -72,15 +83,17 @@ class Chain:
     """By ``>`` or what means the same, at least once."""
     alone: bool = False
     """No other words on its lines, but a heading before a colon."""
+    denied: bool = False
+    """The words around it say that it is not the ranking."""
 
     def named(self, n: int) -> int:
         """Distinct candidates among ``n`` that it lists."""
         return len({i for i in self.ids if 1 <= i <= n})
 
     def weight(self, n: int) -> float:
-        """Candidates listed; half of them where it is but an enumeration of the input."""
+        """Candidates listed; half of them where it is denied or but an enumeration of the input."""
         aside = not self.joined and list(self.ids) == sorted(self.ids)
-        return self.named(n) / 2 if aside else self.named(n)
+        return self.named(n) / 2 if aside or self.denied else self.named(n)
 
 
 def is_strict(answer: str, labels: Labels) -> bool:
@@ -95,10 +108,8 @@ def strict_chains(answer: str, labels: Labels) -> list[Chain]:
         chain = match.group()
         if ">" in chain or chain == answer:
             ids = tuple(_value(one) for one in re.findall(r"\w+", chain, re.ASCII))
-            alone = _alone(answer, match.start(), match.end())
-            found.append(
-                Chain(ids=ids, start=match.start(), strict=True, joined=">" in chain, alone=alone)
-            )
+            joined = ">" in chain
+            found.append(_chain(answer, *match.span(), ids=ids, joined=joined, strict=True))
     return found
 
 
@@ -149,7 +160,7 @@ def _value(label: str) -> int:
 def _mention(labels: Labels) -> re.Pattern[str]:
     one = _ID[labels]
     return re.compile(
-        rf"(?m:^[^\w\n\[(]*(?P<index>{_NUMBERING})(?=\s|[\[(*\"']|$))"
+        rf"(?m:^[^\w\n\[(]*(?P<index>{_NUMBERING})(?=\s|[\[(*\"']|$|(?<=\t)))"
         rf"|\[(?P<bracket>[^\[\]{{}}:\n]*)\]"
         rf"|(?i:\b(?:{NAMES}|[pd](?=\d))(?:[_ -]?id)?[\"']?[ _#:.-]{{0,3}}[\"']?)"
         rf"[\[(]?(?P<word>{one})\b[\])]?"
@@ -179,12 +190,12 @@ def _joined(text: str, mentions: Sequence[Mention], labels: Labels) -> Iterator[
     for mention in mentions:
         again = not seen.isdisjoint(mention.ids)
         if run and not _follows(text, run[-1], mention, labels, again):
-            yield from _chain(text, run)
+            yield from _run(text, run)
             run, seen = [], set()
         if mention.kind != "index":
             run.append(mention)
             seen.update(mention.ids)
-    yield from _chain(text, run)
+    yield from _run(text, run)
 
 
 def _follows(text: str, one: Mention, other: Mention, labels: Labels, again: bool) -> bool:
@@ -199,23 +210,28 @@ def _follows(text: str, one: Mention, other: Mention, labels: Labels, again: boo
     return bool(gap.strip()) or (one.kind == other.kind and not (bare and labels == "letters"))
 
 
-def _chain(text: str, run: Sequence[Mention]) -> Iterator[Chain]:
+def _run(text: str, run: Sequence[Mention]) -> Iterator[Chain]:
     ids = tuple(i for mention in run for i in mention.ids)
     if len(ids) > 1:
         start, end = run[0].start, run[-1].end
-        yield Chain(
-            ids=ids,
-            start=start,
-            joined=_MORE.search(text, start, end) is not None,
-            alone=_alone(text, start, end),
-        )
+        yield _chain(text, start, end, ids=ids, joined=bool(_MORE.search(text, start, end)))
 
 
-def _alone(text: str, start: int, end: int) -> bool:
+def _chain(
+    text: str, start: int, end: int, *, ids: tuple[int, ...], joined: bool, strict: bool = False
+) -> Chain:
+    """The chain at a place of ``text``, with what the words around it on its lines say."""
     before = text[max(0, start - _LONGEST_GAP) : start].rpartition("\n")[2]
     after = text[end : end + _LONGEST_GAP].partition("\n")[0]
     heading = before.rstrip(" *_`\"'$[{(\\").endswith(":")
-    return (heading or not re.search(r"\w", before)) and not re.search(r"\w", after)
+    return Chain(
+        ids=ids,
+        start=start,
+        strict=strict,
+        joined=joined,
+        alone=(heading or not re.search(r"\w", before)) and not re.search(r"\w", after),
+        denied=bool(_DENIED_BEFORE.search(before) or _DENIED_AFTER.match(after)),
+    )
 
 
 def _all_once(mentions: Sequence[Mention], n: int) -> Iterator[Chain]:
@@ -241,8 +257,9 @@ def _line(labels: Labels) -> re.Pattern[str]:
     one = _ID[labels]
     return re.compile(
         rf"^[^\w\n\[(]*(?:(?i:{_ORDINAL})\b[^\w\n\[(]*)?(?:(?P<index>{_NUMBERING})[^\w\n\[(]*)?"
-        rf"(?P<name>(?i:{NAMES})[ _#:.-]{{0,3}})?(?P<open>[\[(] ?)?(?P<id>{one})"
-        rf"(?(open) ?[\])]|(?(name)\b|(?=[*_`\"']*\s*(?:$|[.):|(\-\u2013\u2014]))))"
+        rf"(?P<outer>[\[(] ?)?(?P<name>(?i:{NAMES})[ _#:.-]{{0,3}})?(?P<open>[\[(] ?)?(?P<id>{one})"
+        rf"(?(open) ?[\])])(?(outer) ?[\])]"
+        rf"|(?(open)|(?(name)\b|(?=[*_`\"']*\s*(?:$|[.):|(\-\u2013\u2014])))))"
         rf"(?![*_`\"']*\s*[>=,;]+\s*[\[(*]*{one}\b|\.\d)",
         re.MULTILINE,
     )
@@ -264,7 +281,7 @@ def _listed(text: str, labels: Labels) -> Iterator[Chain]:
             block = []
         if not block:
             start = match.start()
-        plain = match["open"] is None and match["name"] is None
+        plain = not (match["outer"] or match["open"] or match["name"])
         numbered = plain and index is None and text.startswith((".", ")", ":"), match.end())
         block.append((found, numbered))
     yield from _list(block, start)

@@ -103,8 +103,11 @@ def _implied(text: str, labels: Labels, worst: bool) -> Iterator[int | None]:
     if chain is not None and chain.joined:
         yield chain.ids[0]
     clear = _label(labels, bare=False, single=False)
-    further = rf"\b(?:and|or|than|vs)\s({_SIGN[labels]})(?![\w'])"
-    named = {_value(match) for match in re.finditer(rf"{clear}|{further}", text)}
+    sign = rf"(?<![\w'])({_SIGN[labels]})(?![\w'])"
+    further = rf"{sign}(?=\s?(?:and|or|,|/)\s)|\b(?:and|or|than|vs)\s{sign}"
+    before = r"(?i:,|\bis|'s|\bbe|\b(?:definit|clear|obvious|probab|like)e?ly)"
+    last = rf"{before}\s{{1,3}}{sign}(?=\W*\Z)"
+    named = {_value(match) for match in re.finditer(rf"{clear}|{further}|{last}", text)}
     yield named.pop() if len(named) == 1 else None
 
 
@@ -137,14 +140,14 @@ def _label(labels: Labels, *, bare: bool = True, single: bool = True) -> str:
     """A pattern for a label with its name or brackets, or ``bare``; ``single``: no "A or B"."""
     sign = _SIGN[labels]
     if labels == "letters":
-        named = rf"(?:[BCDEFGHJ-W]|[b-hj-w]|[AaIi]{_WORDS_TOO})(?![\w'])"
+        named = rf"(?:[A-W]|[b-hj-w]|[ai]{_WORDS_TOO})(?![\w'])"
         alone = rf"(?<![\w'.-])((?:[B-HJ-W]|[AI]{_WORDS_TOO})(?![\w']|\.\w))"
         boxed = r"\[\s?([A-Wa-w])\s?\]|\(([A-W])\)"
     else:
         named = r"[0-9]{1,9}(?![\w%]|\.\d)"
         alone = rf"(?<![\w.-])(?!{COUNT.pattern})([0-9]{{1,9}})(?![\w%]|\.\d)"
         boxed = r"\[\s?([0-9]{1,9})\s?\]"
-    name = rf"(?i:\b{_NAMES}\s?(?:id|number|no\.|labell?ed)?\s?[:#=]?\s?)"
+    name = rf"(?i:\b{_NAMES}[\s-]?(?:id|number|no\.|labell?ed)?\s?[:#=]?\s?)"
     forms = rf"{name}[\[(\"']{{0,2}}({named})[\])\"']{{0,2}}|{boxed}" + (
         rf"|{alone}" if bare else ""
     )
