@@ -15,6 +15,7 @@ from rlpost.display import Display, open_display
 from rlpost.errors import TrainingError, UserError
 from rlpost.evaluation import (
     PROMPTS_PER_CALL,
+    Comparison,
     compared,
     greedy,
     measure,
@@ -24,6 +25,7 @@ from rlpost.evaluation import (
 )
 from rlpost.loop import StepRecord
 from rlpost.memory import PeakMemory
+from rlpost.monotony import warnings_of
 from rlpost.no_signal import PATIENCE, why_no_signal
 from rlpost.prepare import prepare
 from rlpost.report import write_report
@@ -82,29 +84,26 @@ def launch(
             clock.lap("warm_start")
             spec = run_spec(cfg, prepared=prepared, model_path=model_path, run_dir=path)
             before, after = train(run, spec, prepared.held_out, clock=clock, address=address)
-            outcome = compared(
-                before=before,
-                after=after,
-                held_out=prepared.held_out,
-                measures=cfg.evaluation.measures,
-                resamples=cfg.evaluation.bootstrap_samples,
-                seed=cfg.seed,
-            )
             untaught = why_no_signal(jsonl.read(path / METRICS))
             fails = untaught is not None and cfg.on_no_signal == "fail"
             if not fails:
                 run_dir.events("run_finished", step=cfg.steps)
+            outcome = _compared(cfg, prepared.held_out, before, after)
+            warned = warnings_of(after, prepared.held_out, outcome, cfg.evaluation.measures)
+            extra = {"no_signal": untaught, "warnings": warned}
             summary = Summary(
                 status="failed" if fails else "finished",
                 steps=cfg.steps,
                 num_queries=len(prepared.held_out.qrels),
                 seconds=clock.laps(),
                 peak_rss_mb=memory.peak_mb,
-                extra={} if untaught is None else {"no_signal": untaught},
+                extra={key: value for key, value in extra.items() if value},
                 **{name: getattr(outcome, name) for name in outcome.__slots__},
             )
             run_dir.write_summary(summary)
             display.note(verdict(summary, cfg.evaluation.measures[0]))
+            for warning in warned:
+                display.note(f"warning: {warning}")
             if untaught is not None:
                 warn_of_no_signal(run, untaught)
             if fails:
@@ -116,6 +115,17 @@ def launch(
             display.note(f"report: {write_report(path)}")
             run_dir.close()
     return path
+
+
+def _compared(cfg: RunConfig, held_out: HeldOut, before: Run, after: Run) -> Comparison:
+    return compared(
+        before=before,
+        after=after,
+        held_out=held_out,
+        measures=cfg.evaluation.measures,
+        resamples=cfg.evaluation.bootstrap_samples,
+        seed=cfg.seed,
+    )
 
 
 def read_run_config(

@@ -93,8 +93,10 @@ class DistillConfig(Section):
     """Optimizer steps."""
     batch_size: int = Field(default=8, ge=1)
     """Lists per step; every list weighs the same."""
-    teacher: Path | None = None
-    """TREC run over the training queries, best first; by default the first stage itself."""
+    teacher: Literal["labels"] | Path | None = None
+    """TREC run over the training queries, best first; or ``labels``, the first stage's candidates
+    by the collection's judgements; by default the first stage itself, which teaches its order and
+    no more."""
     candidates: int = Field(default=10, ge=2, le=100)
     """Length of every list: the teacher's best. Queries for which it has fewer are left out. As
     many of the first stage are reranked to measure."""

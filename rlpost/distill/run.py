@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ import yaml
 from rich.console import Console
 
 from rankers.trec import read_run
-from rankers.types import Passage, Query, Run
+from rankers.types import Collection, Passage, Query, Run, ScoredDoc
 from rlpost.distill.config import DistillConfig, load
 from rlpost.distill.lists import TeacherLists, Texts, strangers
 from rlpost.distill.progress import watched
@@ -18,8 +19,10 @@ from rlpost.distill.students import build, ranker
 from rlpost.evaluation import compared, save_run
 from rlpost.memory import PeakMemory
 from rlpost.models import load_bare_tokenizer, resolve
+from rlpost.monotony import warnings_of
 from rlpost.optim import OptimSettings
 from rlpost.rundir import RunDir, unused
+from rlpost.seeding import seed_at
 from rlpost.stopwatch import Stopwatch
 from rlpost.summary import Summary, verdict
 from rlpost.tasks.rerank import held_out_queries
@@ -65,17 +68,21 @@ def distill(config: Path, overrides: Sequence[str]) -> Path:
             resamples=cfg.evaluation.bootstrap_samples,
             seed=cfg.seed,
         )
+        warned = warnings_of(after, lists.held_out, outcome, cfg.evaluation.measures)
         summary = Summary(
             status="finished",
             steps=cfg.steps,
             num_queries=len(lists.held_out.qrels),
             seconds=clock.laps(),
             peak_rss_mb=memory.peak_mb,
+            extra={"warnings": warned} if warned else {},
             **{name: getattr(outcome, name) for name in outcome.__slots__},
         )
     run_dir.write_summary(summary)
     run_dir.close()
     console.print(verdict(summary, cfg.evaluation.measures[0]), soft_wrap=True)
+    for warning in warned:
+        console.print(f"warning: {warning}", soft_wrap=True, markup=False)
     console.print(f"student: {path / 'model'}", soft_wrap=True)
     return path
 
@@ -94,8 +101,9 @@ def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
         )
         return texts, run
 
-    teacher = None if cfg.teacher is None else read_run(cfg.teacher)
+    given = read_run(cfg.teacher) if isinstance(cfg.teacher, Path) else None
     training, first_stage = texts_of(cfg.data.train_split)
+    teacher = by_labels(training.collection, first_stage) if cfg.teacher == "labels" else given
     lists = TeacherLists(
         texts=training,
         run=first_stage if teacher is None else teacher,
@@ -112,17 +120,38 @@ def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
     return Lists(training=lists, measured=held_out, held_out=queries(cfg, held_out, first_stage))
 
 
+def by_labels(collection: Collection, run: Run) -> Run:
+    """``run`` with the documents that the judgements prefer in front; ties stay as they are."""
+    return {
+        query_id: sorted(docs, key=lambda doc: -collection.qrels.get(query_id, {}).get(doc.id, 0))
+        for query_id, docs in run.items()
+    }
+
+
 def queries(cfg: DistillConfig, texts: Texts, first_stage: Run) -> HeldOut:
     """The queries to measure on, the same for every run with the same data and seed."""
     collection = texts.collection
     chosen = held_out_queries(collection, limit=cfg.data.eval_queries, seed=cfg.seed)
+    first = {q: first_stage[q] for q in chosen if first_stage.get(q)}
     return HeldOut(
         prompts=(),
         rank=lambda prompt, completion: [],
         qrels={query_id: collection.qrels[query_id] for query_id in chosen},
-        baselines={"first stage": {q: first_stage[q] for q in chosen if first_stage.get(q)}},
+        baselines={"first stage": first, "shuffled": shuffled(first, seed=cfg.seed)},
         name=collection.name,
+        shown="first stage",
+        chance="shuffled",
     )
+
+
+def shuffled(run: Run, *, seed: int) -> Run:
+    """The documents of each query in an order drawn at random."""
+    drawn = {}
+    for query_id, docs in run.items():
+        ids = [doc.id for doc in docs]
+        random.Random(seed_at(seed, "chance", query_id)).shuffle(ids)
+        drawn[query_id] = [ScoredDoc(doc_id, -float(rank)) for rank, doc_id in enumerate(ids)]
+    return drawn
 
 
 def measured(cfg: DistillConfig, lists: Lists, model: Path, run_dir: RunDir, name: str) -> Run:

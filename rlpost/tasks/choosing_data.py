@@ -89,6 +89,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
         imitate=partial(_continued, partial(method.imitate, training), tokenizer),
         held_out=replace(
             queries,
+            shown="first stage",
             rerank=Reranking(
                 writer=measured,
                 prompts=queries.prompts,

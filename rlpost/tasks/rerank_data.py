@@ -130,6 +130,8 @@ def held_out(writer: PromptWriter, cfg: RunConfig, *, rank: Rank = ranked) -> He
             "shuffled": {prompt.id: _as_shown(prompt) for prompt in prompts},
         },
         name=collection.name,
+        shown="shuffled",
+        chance="shuffled",
     )
 
 

@@ -60,6 +60,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
         imitate=partial(as_asked, training),
         held_out=replace(
             queries,
+            shown=None,
             rerank=rewriting,
             baselines={
                 "first stage": queries.baselines["first stage"],

@@ -36,6 +36,10 @@ class HeldOut:
     baselines: Mapping[str, Run]
     """Other rankings of the same queries to compare with, such as the first stage's."""
     name: str
+    shown: str | None = None
+    """Which of the baselines is the order in which the policy sees the documents, if any."""
+    chance: str | None = None
+    """Which of them is an order drawn at random, if any."""
     rerank: Rerank | None = None
     """In place of ``rank`` where a ranking takes more than one answer."""
 

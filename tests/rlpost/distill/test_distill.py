@@ -12,11 +12,11 @@ from rankers.backends.sentence import SentenceEmbedder
 from rankers.datasets import load_collection
 from rankers.errors import DataError
 from rankers.trec import write_run
-from rankers.types import ScoredDoc
+from rankers.types import Collection, ScoredDoc
 from rlpost.cli import app
 from rlpost.distill.config import load
 from rlpost.distill.lists import TeacherLists, Texts, strangers
-from rlpost.distill.run import distill
+from rlpost.distill.run import by_labels, distill
 from rlpost.errors import UserError
 from rlpost.models import load_tokenizer
 from tests.paths import REPO
@@ -76,6 +76,7 @@ def test_the_shipped_model_learns_the_teachers_order(
     summary = json.loads((run / "summary.json").read_text("utf-8"))
     assert summary["num_queries"] == 4
     assert {"before", "after", "delta", "baselines"} <= summary.keys()
+    assert summary["baselines"].keys() == {"first stage", "shuffled"}
     assert load_tokenizer(run / "model").chat_template
 
 
@@ -159,3 +160,13 @@ def test_the_command_teaches() -> None:
     shown = CliRunner().invoke(app, ["distill", "--help"])
     assert shown.exit_code == 0
     assert "FIRST" in shown.stdout
+
+
+def test_the_collections_judgements_teach_what_the_first_stage_found() -> None:
+    collection = Collection(name="toy", corpus={}, queries={}, qrels={"q": {"c": 2, "b": 1}})
+    run = {"q": [ScoredDoc(doc, 0.0) for doc in "abcd"], "r": [ScoredDoc("a", 0.0)]}
+    found = by_labels(collection, run)
+    assert {q: "".join(doc.id for doc in docs) for q, docs in found.items()} == {
+        "q": "cbad",
+        "r": "a",
+    }
