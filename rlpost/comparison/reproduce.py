@@ -92,6 +92,10 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
     for name, run in before["runs"].items():
         if run["content"] != after["runs"].get(name, {}).get("content"):
             yield f"the content of run {run['file']}"
-    for name, version in before["versions"].items():
-        if version != (now := after["versions"].get(name)):
+    for key, what in {"templates": "the prompts, version", "git": "the code, commit"}.items():
+        if before.get(key) != (now := after.get(key)):
+            yield f"{what} {before.get(key)}, now {now}"
+    for name in {**before["versions"], **after["versions"]}:
+        version, now = before["versions"].get(name), after["versions"].get(name)
+        if version != now:
             yield f"{name} {version}, now {now}"

@@ -134,6 +134,17 @@ def test_a_result_is_reproduced_until_something_changes(
     capsys.readouterr()
     assert rlpost(monkeypatch, "evaluate", "--reproduce", "../r.json") == 0
     assert "reproduced: 14 of 14 numbers are the same" in capsys.readouterr().out
+    result = json.loads((folder / "r.json").read_text())
+    now = dict(result["provenance"])
+    result["provenance"] |= {"templates": "t0", "git": "c0", "versions": {"python": "2.7"}}
+    (folder / "old.json").write_text(json.dumps(result))
+    assert rlpost(monkeypatch, "evaluate", "--reproduce", "../old.json") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert f"changed since: the prompts, version t0, now {now['templates']}" in printed
+    assert f"changed since: the code, commit c0, now {now['git']}" in printed
+    assert f"changed since: python 2.7, now {now['versions']['python']}" in printed
+    assert f"changed since: numpy None, now {now['versions']['numpy']}" in printed
+    assert printed[-1] == "reproduced: 14 of 14 numbers are the same"
     write(folder / "first.trec", {"q-hash": "rand hash"})
     assert rlpost(monkeypatch, "evaluate", "--reproduce", "../r.json") == 1
     printed = capsys.readouterr().out
