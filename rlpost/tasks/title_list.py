@@ -19,13 +19,18 @@ from rlpost.types import Segment
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-YEAR = re.compile(r"\(\s*+(\d{4})\s*+\)")
+YEAR = re.compile(r"[(\uff08]\s*+(\d{4})\s*+[)\uff09]")
 UNFINISHED = "\ufffd"
 """What decoding shows for bytes that are no character, or not yet."""
-MARKS = " \t*_\"'`"
+MARKS = " \t*_\"'`\u201c\u201d|"
 """What may stand around a title, in Markdown or quotes."""
-DECORATION = re.compile(rf"\s*(?:[-*\u2022]\s+|\(?\d{{1,3}}[.)]\s+)?[{MARKS}]*")
-"""A list marker and the marks after it."""
+DECORATION = re.compile(
+    rf"\s*(?:[-*\u2022\u2013\u2014>|]\s+)?[{MARKS}]*"
+    r"(?:(?:\(\d{1,2}\)|\d{1,3}[.)])(?=\s|[^\W\d])|\[\d{1,3}\](?=\s)|#\d{1,3}[.:](?=\s)|\d{1,2}:(?=\s)"
+    r"|\d{1,2}\s+[-\u2013|](?=\s)|\d{1,2}\t|[Rr]ank \d{1,3}[.:](?=\s)|[\u2460-\u2473])?"
+    rf"[{MARKS}]*"
+)
+"""A list marker, a number and the marks around them."""
 
 
 class Title(NamedTuple):

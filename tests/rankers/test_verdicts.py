@@ -242,5 +242,5 @@ READERS: list[Callable[[str], object]] = [
 def test_reading_takes_linear_time(unit: str) -> None:
     for read in READERS:
         started = time.process_time()
-        read(unit * (60_000 // len(unit)) + "!")
-        assert time.process_time() - started < 3  # quadratic: minutes
+        read(unit * (20_000 // len(unit)) + "!")
+        assert time.process_time() - started < 2  # quadratic: far more

@@ -28,6 +28,16 @@ END = Segment(1, None, 1)
         ("- 12 Angry Men (1957)", Title("12 Angry Men", 1957)),
         ("(3) 2001: A Space Odyssey (1968)", Title("2001: A Space Odyssey", 1968)),
         ("alien ( 1979 )", Title("alien", 1979)),
+        *[
+            (f"{number}Heat (1995)", Title("Heat", 1995))
+            for number in ("1.", "[1] ", "1: ", "1 - ", "1\t", "| 1 | ", "Rank 1: ", "**1. ", "> ")
+        ],
+        ("\u2460 \u201cHeat\u201d\uff081995\uff09", Title("Heat", 1995)),
+        ("(500) Days of Summer (2009)", Title("(500) Days of Summer", 2009)),
+        ("300: Rise of an Empire (2014)", Title("300: Rise of an Empire", 2014)),
+        ("11:14 (2003)", Title("11:14", 2003)),
+        ("[REC] (2007)", Title("[REC]", 2007)),
+        ("10. 10 Things I Hate About You (1999)", Title("10 Things I Hate About You", 1999)),
         ("Brazil (Director's Cut) (1985)", Title("Brazil (Director's Cut)", 1985)),
         ("Here are some films:", None),
         ("Heat", None),
