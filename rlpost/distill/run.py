@@ -92,7 +92,9 @@ def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
     tokenizer = load_bare_tokenizer(cfg.model.path)
 
     def texts_of(split: str) -> tuple[Texts, Run]:
-        collection, run = candidate_lists(cfg.data, split, depth=cfg.candidates, say=say)
+        collection, run = candidate_lists(
+            cfg.data, split, depth=cfg.candidates, say=say, seed=cfg.seed
+        )
         texts = Texts(
             collection=collection,
             tokenizer=tokenizer,

@@ -60,7 +60,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
     chat = renderer(tokenizer, cfg.model.chat_template_kwargs)
 
     def lists(split: str, depth: int) -> tuple[Collection, Run]:
-        return candidate_lists(cfg.data, split, depth=depth, say=say)
+        return candidate_lists(cfg.data, split, depth=depth, say=say, seed=cfg.seed)
 
     collection, run = lists(cfg.data.train_split, SPARE * task.candidates)
     training = OneRelevant(

@@ -107,7 +107,9 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
     def writer_of(split: str) -> RowWriter:
-        collection, run = candidate_lists(cfg.data, split, depth=task.candidates, say=say)
+        collection, run = candidate_lists(
+            cfg.data, split, depth=task.candidates, say=say, seed=cfg.seed
+        )
         return RowWriter(
             collection=collection,
             run=run,

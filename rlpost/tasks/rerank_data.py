@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     )
 
     def writer_of(split: str) -> Writer:
-        collection, run = candidate_lists(cfg.data, split, depth=task.candidates, say=say)
+        collection, run = candidate_lists(
+            cfg.data, split, depth=task.candidates, say=say, seed=cfg.seed
+        )
         return Writer(
             collection=collection,
             run=run,
@@ -85,19 +88,31 @@ def require_first_stage(data: DataConfig) -> None:
 
 
 def candidate_lists(
-    data: DataConfig, split: str, *, depth: int, say: Callable[[str], None]
+    data: DataConfig,
+    split: str,
+    *,
+    depth: int,
+    say: Callable[[str], None],
+    seed: int | None = None,
 ) -> tuple[Collection, Run]:
-    """One split of the collection, and the ``depth`` best of the first stage for its queries."""
+    """One split of the collection, and the ``depth`` best of the first stage for its queries.
+
+    With the run's ``seed``, of the evaluation split only for the queries that ``held_out`` takes.
+    """
     say(f"loading {data.path} ({split})")
     collection = load_collection(
         data.path, split, unknown_docs=data.unknown_docs, identical_ids=data.identical_ids
     )
-    say(f"first stage {data.first_stage} over {len(collection.queries)} {split} queries")
+    asked = collection
+    if split == data.eval_split and seed is not None:
+        chosen = held_out_queries(collection, limit=data.eval_queries, seed=seed)
+        asked = replace(collection, queries={q: collection.queries[q] for q in chosen})
+    say(f"first stage {data.first_stage} over {len(asked.queries)} {split} queries")
     given = given_runs(Path(data.path))
-    run = first_stage(collection, data.first_stage, depth=depth, given=given).run
-    lacking = sum(not run.get(query_id) for query_id in collection.queries)
+    run = first_stage(asked, data.first_stage, depth=depth, given=given).run
+    lacking = sum(not run.get(query_id) for query_id in asked.queries)
     if lacking:
-        say(f"{lacking} of {len(collection.queries)} {split} queries have no candidate")
+        say(f"{lacking} of {len(asked.queries)} {split} queries have no candidate")
     return collection, run
 
 

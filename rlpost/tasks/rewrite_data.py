@@ -33,7 +33,9 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     context_length(cfg.model.path, cfg.model.max_length)
 
     def writer_of(split: str) -> RewriteWriter:
-        collection, run = candidate_lists(cfg.data, split, depth=task.candidates, say=say)
+        collection, run = candidate_lists(
+            cfg.data, split, depth=task.candidates, say=say, seed=cfg.seed
+        )
         return RewriteWriter(
             collection=collection,
             run=run,
