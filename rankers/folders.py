@@ -68,19 +68,16 @@ def parts_of_folder(folder: Path, split: str, *, judged: bool = True) -> Parts:
 
     Where not ``judged``, a split without judgements is no error.
     """
-    if (folder / "documents").is_dir() and (folder / "examples").is_dir():
+    missing = missing_parts(folder, split, judged=judged)
+    if missing:
+        raise DataError(missing[0])
+    if _is_bright(folder):
         return _bright(folder, split)
     documents = _found(folder, DOCUMENTS, split)
-    if documents is None:
-        raise DataError(f"{folder} has no documents: it must hold {_names(DOCUMENTS, split)}")
     queries = _found(folder, QUERIES, split)
-    if queries is None:
-        raise DataError(f"{folder} has no queries: it must hold {_names(QUERIES, split)}")
     qrels = _found(folder, QRELS, split)
-    if qrels is None and judged:
-        splits = splits_of_folder(folder)
-        remedy = f"use one of {', '.join(splits)}" if splits else f"add {_names(QRELS, split)}"
-        raise DataError(f"{folder} has no split {split!r} ({_names(QRELS, split)}): {remedy}")
+    assert documents is not None  # see missing_parts
+    assert queries is not None
     excluded = _found(folder, EXCLUDED, split)
     return Parts(
         name=folder.resolve().name,
@@ -93,6 +90,28 @@ def parts_of_folder(folder: Path, split: str, *, judged: bool = True) -> Parts:
         queries_from=str(queries[1]),
         judgements_from="" if qrels is None else str(qrels[1]),
     )
+
+
+def missing_parts(folder: Path, split: str, *, judged: bool = True) -> list[str]:
+    """A sentence for every file that ``parts_of_folder`` would miss. Reads none."""
+    if _is_bright(folder):
+        domains = ", ".join(splits_of_folder(folder)) or "none"
+        return [
+            f"{folder} has no {part}/{split}-*.parquet: the split of BRIGHT is a domain, "
+            f"here {domains}"
+            for part in ("documents", "examples")
+            if not sorted((folder / part).glob(f"{split}-*.parquet"))
+        ]
+    missing = [
+        f"{folder} has no {part}: it must hold {_names(patterns, split)}"
+        for part, patterns in (("documents", DOCUMENTS), ("queries", QUERIES))
+        if _found(folder, patterns, split) is None
+    ]
+    if judged and _found(folder, QRELS, split) is None:
+        splits = splits_of_folder(folder)
+        remedy = f"use one of {', '.join(splits)}" if splits else f"add {_names(QRELS, split)}"
+        missing.append(f"{folder} has no split {split!r} ({_names(QRELS, split)}): {remedy}")
+    return missing
 
 
 def splits_of_folder(folder: Path) -> list[str]:
@@ -111,13 +130,18 @@ def splits_of_folder(folder: Path) -> list[str]:
 
 def is_collection(folder: Path) -> bool:
     """Whether the folder holds documents and judgements under names known here."""
-    bright = (folder / "documents").is_dir() and (folder / "examples").is_dir()
-    return bright or (_found(folder, DOCUMENTS, "") is not None and splits_of_folder(folder) != [])
+    return _is_bright(folder) or (
+        _found(folder, DOCUMENTS, "") is not None and splits_of_folder(folder) != []
+    )
 
 
 def given_runs(folder: Path) -> dict[str, Path]:
     """The runs that come with a collection (``runs/NAME.trec``) by name, sorted."""
     return {path.stem: path for path in sorted((folder / "runs").glob("*.trec"))}
+
+
+def _is_bright(folder: Path) -> bool:
+    return (folder / "documents").is_dir() and (folder / "examples").is_dir()
 
 
 def _found(folder: Path, patterns: Iterable[str], split: str) -> tuple[str, Path] | None:
@@ -149,14 +173,7 @@ def _bright(folder: Path, domain: str) -> Parts:
     """``documents/DOMAIN-*.parquet`` (id, content) and ``examples/DOMAIN-*.parquet``."""
     paths = {}
     for part in ("documents", "examples"):
-        found = sorted((folder / part).glob(f"{domain}-*.parquet"))
-        if not found:
-            domains = ", ".join(splits_of_folder(folder)) or "none"
-            raise DataError(
-                f"{folder} has no {part}/{domain}-*.parquet: the split of BRIGHT is a domain, "
-                f"here {domains}"
-            )
-        paths[part] = found
+        paths[part] = sorted((folder / part).glob(f"{domain}-*.parquet"))
     examples = [row for path in paths["examples"] for row in _parquet_rows(path)]
     where = ", ".join(map(str, paths["examples"]))
     return Parts(

@@ -31,6 +31,22 @@ def parts_of_name(name: str, split: str, *, judged: bool = True) -> Parts:
     """
     import ir_datasets
 
+    full = full_name(name, split, judged=judged)
+    dataset = ir_datasets.load(full)
+    try:
+        return _parts(dataset, full)
+    except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
+        raise DataError(
+            f"ir_datasets cannot get {full!r} ({type(error).__name__}): without network, "
+            f"{_where_to_put(full)}, or give a folder"
+        ) from error
+
+
+def full_name(name: str, split: str, *, judged: bool = True) -> str:
+    """``name/split``, or ``name`` where it is a split already. DataError where it is neither, or
+    has no judgements though ``judged``. Downloads nothing."""
+    import ir_datasets
+
     full = next((n for n in (f"{name}/{split}", name) if n in ir_datasets.registry), None)
     if full is None:
         raise DataError(
@@ -42,13 +58,7 @@ def parts_of_name(name: str, split: str, *, judged: bool = True) -> Parts:
         splits = [n for n in names(f"{full}/") if n.startswith(f"{full}/")]
         remedy = f"use one of {', '.join(splits[:8])}" if splits else "choose another"
         raise DataError(f"ir_datasets' {full!r} has no judged queries: {remedy}")
-    try:
-        return _parts(dataset, full)
-    except (OSError, RuntimeError) as error:  # requests' errors are OSErrors
-        raise DataError(
-            f"ir_datasets cannot get {full!r} ({type(error).__name__}): without network, "
-            f"{_where_to_put(full)}, or give a folder"
-        ) from error
+    return full
 
 
 def _parts(dataset: Any, name: str) -> Parts:

@@ -75,6 +75,16 @@ def parts_of(name: str) -> list[str]:
     return [name]
 
 
+def renamed(name: str, rename: Callable[[str], str]) -> str:
+    """``name`` with every single first stage in it replaced by what ``rename`` makes of it."""
+    name = name.strip()
+    for opening in _FUSIONS:
+        if name.startswith(f"{opening}(") and name.endswith(")"):
+            arguments = _arguments(name[len(opening) + 1 : -1])
+            return f"{opening}({', '.join(renamed(argument, rename) for argument in arguments)})"
+    return rename(name)
+
+
 def _stage(name: str, request: _Request) -> FirstStage:
     if name in _BM25:
         return _BM25[name](request)

@@ -10,9 +10,10 @@ import yaml
 from pydantic import BaseModel
 from rich.console import Console
 
-from rlpost.config import RunConfig, load
+from rlpost.config import RunConfig
 from rlpost.config_source import dotted_keys
 from rlpost.make_model import resolve_model_path
+from rlpost.present import load_present
 from rlpost.tables import print_table
 
 BYTES = {"float32": 4, "bfloat16": 2}
@@ -26,7 +27,7 @@ def print_keys(schema: type[BaseModel] = RunConfig) -> None:
 
 def print_resolved(config: Path, overrides: Sequence[str]) -> None:
     """The full config as YAML and the derived numbers; UserError when anything is wrong."""
-    cfg = load(config, overrides)
+    cfg = load_present(config, overrides)
     print(to_yaml(cfg))
     print_table(Console(), "", [["derived", "value"], *derived(cfg).items()])
 

@@ -19,6 +19,7 @@ from rlpost.cli_rerank import rerank
 from rlpost.cli_robustness import robustness
 from rlpost.cli_serve import serve
 from rlpost.errors import RlpostError, UserError
+from rlpost.interrupt import interruptible
 
 app = typer.Typer(
     name="rlpost",
@@ -32,11 +33,13 @@ app = typer.Typer(
 app.add_typer(data_app)
 
 OverridesArg = Annotated[
-    list[str] | None, typer.Argument(help="Overrides, e.g. seed=1 rollout.group_size=16")
+    list[str] | None,
+    typer.Argument(help="Overrides, e.g. seed=1 rollout.group_size=16; of two the last counts"),
 ]
 
 
 @app.command()
+@interruptible
 def train(
     config: Annotated[
         Path | None, typer.Argument(help="YAML file of the run; left out with --resume")
@@ -55,19 +58,22 @@ def train(
 ) -> None:
     """Train a policy; ends with a held-out evaluation before and after, and report.html.
 
-    Ctrl-C writes a checkpoint and exits with 130; `--resume RUN_DIR` goes on from there.
+    Ctrl-C or SIGTERM writes a checkpoint and exits with 130; `--resume RUN_DIR` goes on from there,
+    with what it was started with: `--resume RUN_DIR steps=90` may add steps.
     """
     from workers.environment import prepare_environment
 
-    if (config is None) == (resume is None):
-        raise UserError("give either a config file or --resume RUN_DIR, not both and not neither")
+    words = overrides or []
+    if resume is not None and config is not None and "=" in config.name and not config.exists():
+        config, words = None, [str(config), *words]
+    if config is not None and resume is not None:
+        raise UserError(f"--resume goes on with the run's own config: leave {config} out")
+    if config is None and resume is None:
+        raise UserError("give a config file, or --resume RUN_DIR")
     prepare_environment(address)
     from workers.launch import launch
 
-    try:
-        launch(config=config, overrides=overrides or [], resume=resume, address=address)
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None
+    launch(config=config, overrides=words, resume=resume, address=address)
 
 
 @app.command()
@@ -88,10 +94,10 @@ def check(
         print_resolved(config, overrides or [])
 
 
-app.command(cls=MeasuresCommand)(evaluate)
-app.command()(rerank)
-app.command()(robustness)
-app.command()(distill)
+app.command(cls=MeasuresCommand)(interruptible(evaluate))
+app.command()(interruptible(rerank))
+app.command()(interruptible(robustness))
+app.command()(interruptible(distill))
 app.command()(serve)
 
 
@@ -106,6 +112,7 @@ def report(
 
 
 @app.command("make-model")
+@interruptible
 def make_model_command(
     out: Annotated[Path, typer.Option(help="Folder to write the model to")],
     data: Annotated[

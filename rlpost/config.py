@@ -152,6 +152,9 @@ class StreamingConfig(Section):
     """A prompt that fails this often is set aside and reported."""
     stall_s: float = Field(default=600.0, gt=0)
     """No progress for this long stops the run."""
+    node_wait_s: float = Field(default=30.0, gt=0)
+    """Without any machine for so long on which a lost worker could start again, the run stops,
+    resumable."""
 
 
 class EvaluationConfig(Section):

@@ -87,7 +87,16 @@ def merge_overrides(values: dict[str, Any], overrides: Sequence[str]) -> dict[st
 def explain(error: ValidationError, model: type[BaseModel], *, origin: str) -> str:
     """Every mistake on a line of its own: key, value, what would be valid, the nearest right
     key."""
-    lines = [line for d in error.errors() for line in _line(dict(d), model).split("\n")]
+    return listed(mistakes_of(error, model), origin=origin)
+
+
+def mistakes_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """A sentence for every mistake."""
+    return [line for d in error.errors() for line in _line(dict(d), model).split("\n")]
+
+
+def listed(lines: Sequence[str], *, origin: str) -> str:
+    """Mistakes, each on a line of its own, under their number; ``origin`` names the file."""
     count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     return "\n  ".join([f"{count} in {origin}:", *lines])
 

@@ -9,6 +9,7 @@ RlpostError
   QueueError       a queue call missed its deadline or broke the protocol
   TrainingError    the run must stop: non-finite loss, failed canary, failure budget spent
   CheckpointError  a checkpoint is missing, incomplete or of another run
+    OtherRunError  the run was started with another config, model or collection: also bad input
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ class TrainingError(RlpostError, RuntimeError):
 
 class CheckpointError(RlpostError, RuntimeError):
     """A checkpoint cannot be used."""
+
+
+class OtherRunError(UserError, CheckpointError):
+    """A run cannot go on with what it was not started with."""
 
 
 @contextmanager

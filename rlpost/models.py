@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 Dtype = Literal["float32", "bfloat16"]
 
 ASSETS = Path(__file__).parent / "assets"
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w.-]+)?")
+"""``org/name``, or ``org/name@revision``."""
 PLAIN_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes whose behaviour is all in tokenizer.json."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
@@ -41,9 +42,10 @@ NO_LIMIT = 1 << 20
 def resolve(path: str | Path) -> Path:
     """Local folder of a model named by folder, by shipped name (``tiny-ranker``) or by hub id.
 
-    A hub id is downloaded on first use. Raises UserError when there is no such model.
+    A hub id, which may end in ``@`` and a revision, is downloaded on first use. Raises
+    UserError when there is no such model.
     """
-    for folder in (Path(path).expanduser(), ASSETS / path):
+    for folder in _places(path):
         if (folder / "config.json").is_file():
             return folder.resolve()
     if Path(path).expanduser().is_dir():
@@ -57,14 +59,26 @@ def resolve(path: str | Path) -> Path:
     return _download(str(path))
 
 
+def is_local(path: str | Path) -> bool:
+    """Whether a model is here by folder or shipped name, or a folder that might be one is."""
+    return any(folder.is_dir() for folder in _places(path))
+
+
+def _places(path: str | Path) -> tuple[Path, Path]:
+    return Path(path).expanduser(), ASSETS / path
+
+
 def _download(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    repository, _, revision = hub_id.partition("@")
     try:
         return Path(
             snapshot_download(
-                hub_id, allow_patterns=["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"]
+                repository,
+                revision=revision or None,
+                allow_patterns=["*.json", "*.jinja", "*.safetensors", "*.model", "*.txt"],
             )
         )
     except LocalEntryNotFoundError as exc:

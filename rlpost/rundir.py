@@ -1,6 +1,7 @@
 """The run directory: one folder per run, whose layout people and tools rely on.
 
 config.yaml            resolved configuration
+identity.json          what it is made from (rlpost.identity)
 metrics.jsonl          one object per step: step, version, time (Unix seconds), flat metric names
 events.jsonl           what else happened (rlpost.events)
 rollouts/step-*.jsonl  one object per group: prompt, completions, rewards, advantages as they were
@@ -15,8 +16,6 @@ report.html            all of it, for people (rlpost.report)
 
 from __future__ import annotations
 
-import fcntl
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -25,6 +24,7 @@ from typing import IO, Any
 
 from rlpost import jsonl
 from rlpost.checkpoint import drop_after
+from rlpost.claim import Claim, claim_of, locked
 from rlpost.credit import mean_advantage
 from rlpost.durable import disk_trouble, write_text
 from rlpost.errors import UserError
@@ -39,7 +39,6 @@ METRICS = "metrics.jsonl"
 EVENTS = "events.jsonl"
 ROLLOUTS = "rollouts"
 TRACE = "trace.json"
-MIN_FREE_MB = 200
 STEP: jsonl.Needs = {"step": int, "time": (int, float)}
 EVENT: jsonl.Needs = {"kind": str, "time": (int, float)}
 
@@ -59,36 +58,37 @@ class RunDir:
         """File -> lines of it that were damaged and are left out."""
 
     @classmethod
-    def create(cls, path: Path, config: str) -> RunDir:
-        """A new run in ``path``, which must be empty or absent; ``config`` is the resolved YAML.
+    def create(cls, path: Path, config: str, claim: Claim | None = None) -> RunDir:
+        """A new run in ``path``, which must be empty or absent, or be ``claim``'s; ``config`` is
+        the resolved YAML.
 
         UserError: a run is there already, the disk is full or the folder cannot be written.
         """
-        if path.is_dir() and any(path.iterdir()):
+        claim = claim or claim_of(path)
+        if claim is None:
             raise UserError(
                 f"run directory {str(path)!r} is not empty: continue it with --resume {path}, "
                 "choose another name=..., or remove it"
             )
         with disk_trouble(path):
-            (path / ROLLOUTS).mkdir(parents=True, exist_ok=True)
-            free_mb = shutil.disk_usage(path).free >> 20
-        if free_mb < MIN_FREE_MB:
-            raise UserError(
-                f"only {free_mb} MB are free at {str(path)!r}, a run needs {MIN_FREE_MB}: "
-                "free space there, or choose another output=..."
-            )
-        lock = _lock(path)
+            (path / ROLLOUTS).mkdir()
         write_text(path / CONFIG, config)
-        return cls(path, lock)
+        return cls(path, claim.lock)
 
     @classmethod
-    def resume(cls, path: Path, step: int) -> RunDir:
+    def resume(
+        cls, path: Path, step: int, config: str | None = None, claim: Claim | None = None
+    ) -> RunDir:
         """The run in ``path``, taken back to the end of ``step`` so that no step appears twice.
+
+        ``config``: the resolved YAML that it goes on with, by default what it has.
 
         UserError: no run is there, or another process is writing it.
         """
         check_run(path)
-        lock = _lock(path)
+        claim = claim or held(path)
+        if config is not None and config != (path / CONFIG).read_text(encoding="utf-8"):
+            write_text(path / CONFIG, config)
         damaged = {
             METRICS: jsonl.keep(path / METRICS, lambda record: record["step"] <= step, STEP),
             EVENTS: jsonl.keep(path / EVENTS, lambda _: True, EVENT),
@@ -98,7 +98,7 @@ class RunDir:
                 rollouts.unlink()
         (path / SUMMARY).unlink(missing_ok=True)
         drop_after(path, step)
-        return cls(path, lock, damaged)
+        return cls(path, claim.lock, damaged)
 
     def log_step(self, step: int, version: int, metrics: Mapping[str, float]) -> None:
         """Append one step to ``metrics.jsonl``. KeyError for a name not in the glossary."""
@@ -143,15 +143,6 @@ def told(damaged: Mapping[str, int]) -> str:
     return f"{', '.join(parts)} {verb} left out" if parts else ""
 
 
-def unused(path: Path) -> Path:
-    """``path``, or the first of ``path-2``, ``path-3``, ... that no earlier run has taken."""
-    number, candidate = 1, path
-    while candidate.is_dir() and any(candidate.iterdir()):
-        number += 1
-        candidate = path.with_name(f"{path.name}-{number}")
-    return candidate
-
-
 def check_run(path: Path) -> None:
     """UserError unless ``path`` holds a run."""
     if not (path / CONFIG).is_file():
@@ -161,19 +152,16 @@ def check_run(path: Path) -> None:
         )
 
 
-def _lock(path: Path) -> IO[str]:
-    """A lock that the operating system releases when this process ends, however it ends."""
+def held(path: Path) -> Claim:
+    """The run in ``path``, for this process alone. UserError while another one writes it."""
     with disk_trouble(path):
-        lock = (path / ".lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
+        lock = locked(path)
+    if lock is None:
         raise UserError(
             f"run directory {str(path)!r} is being written by another process: "
             "wait for it to end, or stop it"
-        ) from None
-    return lock
+        )
+    return Claim(path, lock, made=[])
 
 
 def _group_record(

@@ -12,12 +12,13 @@ from typing import Any
 
 from rankers.cache import cache_trouble, content_key, default_cache_dir, published
 from rlpost.config import RunConfig
+from rlpost.digests import folder_digests
 from rlpost.errors import TrainingError
 from rlpost.make_model.example import Example
 from rlpost.models import resolve
 from rlpost.tasks.task import Prepared
 
-FORMAT = 2  # part of the cache key: raise it when what is cached changes
+FORMAT = 3  # part of the cache key: raise it when what is cached changes
 
 
 def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], None]) -> Path:
@@ -32,7 +33,8 @@ def warmed_model(cfg: RunConfig, prepared: Prepared, *, say: Callable[[str], Non
     examples = examples_of(prepared, count=warm.steps * warm.batch_size)
     settings = (FORMAT, cfg.seed, warm.model_dump_json())
     texts = ((e.prompt_ids, e.answer) for e in examples)
-    target = default_cache_dir() / "warm-start" / content_key([*settings, *_stamp(base), *texts])
+    files = sorted(folder_digests(base).items())
+    target = default_cache_dir() / "warm-start" / content_key([*settings, *files, *texts])
     with cache_trouble(target.parent):
         if target.is_dir():
             return target
@@ -93,7 +95,8 @@ def _warm_start(
     settings: dict[str, Any],
     reports: Connection,
 ) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle: it kills us
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent's to handle: it kills us
+        signal.signal(number, signal.SIG_IGN)
     import torch
 
     if not torch.cuda.is_available():
@@ -102,9 +105,3 @@ def _warm_start(
 
     torch.set_num_threads(os.cpu_count() or 1)
     warm_start(base, examples, folder, **settings, on_log=lambda *row: reports.send(row))
-
-
-def _stamp(folder: Path) -> list[object]:
-    """What tells one model from another without reading all its weights."""
-    files = sorted(path for path in folder.iterdir() if path.is_file())
-    return [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]

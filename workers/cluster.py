@@ -12,6 +12,7 @@ import psutil
 import ray
 
 from rlpost.errors import TrainingError, UserError, boundary
+from workers.interrupt import signals_kept
 from workers.spec import Resources, RunSpec
 
 LOCAL = "local"
@@ -50,7 +51,7 @@ def cluster(spec: RunSpec, *, address: str | None) -> Iterator[ActorOptions]:
 
 def _connect(spec: RunSpec, address: str) -> None:
     if address != LOCAL:
-        with boundary(UserError, f"connecting to Ray at {address!r}"):
+        with boundary(UserError, f"connecting to Ray at {address!r}"), signals_kept():
             ray.init(address=address, namespace=f"rlpost-{spec.plan.run_id}", log_to_driver=False)
         return
     for name, value in _environment(spec.resources).items():
@@ -64,15 +65,16 @@ def start_local(*, num_cpus: int, log_to_driver: bool = False) -> None:
     for _ in range(START_TRIES):
         before = set(psutil.Process().children(recursive=True))
         try:
-            ray.init(
-                address=LOCAL,
-                num_cpus=num_cpus,
-                object_store_memory=LOCAL_OBJECT_STORE,
-                include_dashboard=False,
-                log_to_driver=log_to_driver,
-                logging_level=logging.WARNING,
-                _system_config={"max_direct_call_object_size": INLINE_BYTES},
-            )
+            with signals_kept():
+                ray.init(
+                    address=LOCAL,
+                    num_cpus=num_cpus,
+                    object_store_memory=LOCAL_OBJECT_STORE,
+                    include_dashboard=False,
+                    log_to_driver=log_to_driver,
+                    logging_level=logging.WARNING,
+                    _system_config={"max_direct_call_object_size": INLINE_BYTES},
+                )
             return
         except Exception as error:
             if "timed out during startup" not in str(error):

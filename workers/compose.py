@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,14 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5}
 measures up to 0.13 in bfloat16 and 1e-5 in float32."""
 
 
-def run_spec(cfg: RunConfig, *, prepared: Prepared, model_path: Path, run_dir: Path) -> RunSpec:
+def run_spec(
+    cfg: RunConfig,
+    *,
+    prepared: Prepared,
+    model_path: Path,
+    run_dir: Path,
+    identity: Mapping[str, Any] | None = None,
+) -> RunSpec:
     """Everything the driver needs; ``model_path`` is the model RL starts from."""
     return RunSpec(
         plan=plan(cfg, run_dir),
@@ -46,6 +53,7 @@ def run_spec(cfg: RunConfig, *, prepared: Prepared, model_path: Path, run_dir: P
             lease_ttl_s=cfg.streaming.lease_ttl_s,
             max_attempts=cfg.streaming.max_attempts,
             stall_s=cfg.streaming.stall_s,
+            node_wait_s=cfg.streaming.node_wait_s,
         ),
         resources=Resources(
             rollout_workers=cfg.rollout.workers,
@@ -53,6 +61,7 @@ def run_spec(cfg: RunConfig, *, prepared: Prepared, model_path: Path, run_dir: P
             learner_gpus=cfg.learner.gpus,
         ),
         canary=canary(cfg, prepared, model_path),
+        identity=identity or {},
     )
 
 

@@ -33,9 +33,11 @@ from workers.cluster import ActorOptions, cluster
 from workers.fleet import Fleet, Job, JobResult
 from workers.interrupt import StopRequest, stop_on_signal
 from workers.learner import LearnerWorker, Published, StepReport
+from workers.nodes import Nodes
 from workers.queue import QueueClient, QueueDiedError
 from workers.reward import start_pool
 from workers.rollout import WorkReport
+from workers.shared_folder import SharedFolder
 from workers.spec import Observers, RunSpec
 from workers.stream import Stream
 
@@ -64,6 +66,7 @@ def open_run(
             yield driver
         finally:
             driver.close()
+        stop.raise_if_requested()
 
 
 class Driver:
@@ -80,12 +83,19 @@ class Driver:
     ) -> None:
         self._spec, self._observers, self._stop, self._resume = spec, observers, stop, resume
         self._calls = Calls()
-        self._learner = _spawn_learner(spec, options)
+        self._shared = SharedFolder.marked(spec.plan.policies)
+        self._learner = _spawn_learner(spec, self._shared, options)
         self._scorer = start_pool(spec, options) if spec.resources.reward_workers else None
         self._fleet = Fleet(
-            spec, calls=self._calls, observers=observers, scorer=self._scorer, options=options
+            spec,
+            calls=self._calls,
+            observers=observers,
+            scorer=self._scorer,
+            shared=self._shared,
+            options=options,
         )
-        self._stream = Stream(spec, observers, resume=resume)
+        self._nodes = Nodes(wait_s=spec.streaming.node_wait_s)
+        self._stream = Stream(spec, observers, nodes=self._nodes, resume=resume)
         self._learned = 0
         self._sampled = -1
         self._step_ended = time.time()
@@ -98,7 +108,6 @@ class Driver:
     def start(self) -> None:
         """Start learner and workers side by side, and wait until every engine holds the policy."""
         policies = self._spec.plan.policies
-        policies.mkdir(parents=True, exist_ok=True)
         weights.clear(policies)
         restore_from = None if self._resume is None else self._resume.path / LEARNER_FOLDER
         self._ask_learner("start", restore_from, limit_s=self._spec.streaming.start_s)
@@ -138,7 +147,9 @@ class Driver:
         while len(done) < len(starts):
             self._stop.raise_if_requested()
             for result in self._turn():
-                if result.error is None:
+                if result.job.method != "generate":  # a rollout that training left over
+                    self._job_done(result)
+                elif result.error is None:
                     done[result.job.position] = result.value
                     self._observers.trace("evaluate", result.worker, result.began, time.time())
                 else:
@@ -151,6 +162,7 @@ class Driver:
         scorers = self._scorer.actors if self._scorer else ()
         for actor in (self._learner, self._stream.queue.actor, *scorers):
             ray.kill(actor)
+        self._shared.unmark()
 
     def _begin(self) -> None:
         """Start all that may start: rollouts the ledger admits, a step whose groups are there."""
@@ -192,6 +204,8 @@ class Driver:
 
     def _watch(self) -> None:
         """Stop when nothing is under way, or nothing moved for longer than anything may take."""
+        if not self._fleet.is_whole:
+            self._nodes.watch()
         silent, patience = self._calls.silent_s, self._calls.patience_s
         if patience == 0.0 or silent > max(patience, self._spec.streaming.stall_s):
             doing = self._calls.describe()
@@ -268,15 +282,19 @@ class Driver:
             ask(saving, limit_s=self._spec.streaming.stall_s, doing="saving the learner")
             self._stream.save(folder)
 
-        state = {"version": self._learned, "ledger": self._stream.state()}
+        state = {
+            "version": self._learned,
+            "ledger": self._stream.state(),
+            "identity": dict(self._spec.identity),
+        }
         save_checkpoint(plan.run_dir, self._learned, write, state, keep=plan.keep)
         self._observers.events("checkpoint_saved", step=self._learned)
 
 
-def _spawn_learner(spec: RunSpec, options: ActorOptions) -> Any:
+def _spawn_learner(spec: RunSpec, shared: SharedFolder, options: ActorOptions) -> Any:
     remote = ray.remote(LearnerWorker).options(
         num_cpus=spec.resources.threads,
         num_gpus=spec.resources.learner_gpus,
         **options,
     )
-    return remote.remote(learner=spec.learner, policies=spec.plan.policies, canary=spec.canary)
+    return remote.remote(learner=spec.learner, shared=shared, canary=spec.canary)

@@ -16,6 +16,7 @@ from workers.learner import Published
 from workers.queue import QueueDiedError
 from workers.reward import Scorer
 from workers.rollout import LoadReport, RolloutWorker
+from workers.shared_folder import SharedFolder
 from workers.spec import Observers, RunSpec
 from workers.weights import Canary
 
@@ -65,10 +66,11 @@ class Fleet:
         calls: Calls,
         observers: Observers,
         scorer: Scorer | None,
+        shared: SharedFolder,
         options: ActorOptions,
     ) -> None:
         self._spec, self._calls, self._observers = spec, calls, observers
-        self._scorer, self._options = scorer, options
+        self._scorer, self._shared, self._options = scorer, shared, options
         self._jobs: deque[Job] = deque()
         self._aim: Published | None = None
         self._canary = Canary(spec.canary, emit=observers.events)
@@ -92,6 +94,11 @@ class Fleet:
     def is_ready(self) -> bool:
         """Whether every worker has started and holds a policy."""
         return all(worker.version is not None for worker in self._workers.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every worker has started; not while a lost one is being replaced."""
+        return all(worker.started for worker in self._workers.values())
 
     def aim(self, published: Published) -> None:
         """From now on no job begins under an older policy."""
@@ -195,5 +202,9 @@ class Fleet:
             **self._options,
         )
         return remote.remote(
-            engine=spec.engine, reward=spec.reward, scorer=self._scorer, plan=spec.plan
+            engine=spec.engine,
+            reward=spec.reward,
+            scorer=self._scorer,
+            plan=spec.plan,
+            shared=self._shared,
         )

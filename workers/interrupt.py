@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request that the driver honours between two answers."""
+"""Signals around Ray, which takes SIGTERM for itself and whose processes share our group."""
 
 from __future__ import annotations
 
@@ -6,38 +6,28 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 
+from rlpost.interrupt import StopRequest, stop_on_signal
 
-class StopRequest:
-    """Set by the first signal; the second one interrupts at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def raise_if_requested(self) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
+__all__ = ["StopRequest", "signals_kept", "stop_on_signal"]
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[StopRequest]:
-    """Inside, SIGINT and SIGTERM set the request. Only a main thread can be signalled."""
-    stop = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
+def signals_kept() -> Iterator[None]:
+    """Start or join Ray inside: our handler of SIGTERM stays, and Ray's processes ignore SIGTERM.
+
+    Ray installs a handler in Python, and one in C++ that aborts the process. Its processes are in
+    our process group, to all of which ``timeout`` and Slurm send the signal: they inherit that it
+    is blocked, so that they live to write the checkpoint. They end by SIGKILL with their driver.
+    A SIGTERM that comes inside is handled afterwards.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
         return
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.requested:
-            raise KeyboardInterrupt
-        stop.requested = True
-
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        yield stop
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rankers.types import Run
 from rlpost import jsonl
-from rlpost.check import to_yaml
-from rlpost.checkpoint import Checkpoint, latest_checkpoint
-from rlpost.config import RunConfig, load
+from rlpost.checkpoint import latest_checkpoint
+from rlpost.config import RunConfig
 from rlpost.display import Display, open_display
-from rlpost.errors import TrainingError, UserError
+from rlpost.errors import TrainingError
 from rlpost.evaluation import (
     PROMPTS_PER_CALL,
     Comparison,
@@ -29,14 +29,15 @@ from rlpost.monotony import warnings_of
 from rlpost.no_signal import PATIENCE, why_no_signal
 from rlpost.prepare import prepare
 from rlpost.report import write_report
-from rlpost.rundir import CONFIG, METRICS, RunDir, check_run, told, unused
+from rlpost.rundir import METRICS, RunDir, told
 from rlpost.stopwatch import Stopwatch
 from rlpost.summary import Summary, verdict
-from rlpost.tasks.task import HeldOut
+from rlpost.tasks.task import HeldOut, Prepared
 from rlpost.types import Completion, Prompt
 from rlpost.warm import warmed_model
 from workers.compose import run_spec
 from workers.driver import Driver, open_run
+from workers.opening import Opening, opened
 from workers.spec import Observers, RunSpec
 
 
@@ -44,10 +45,13 @@ from workers.spec import Observers, RunSpec
 class Launch:
     """A run that is under way, as its stages see it."""
 
-    cfg: RunConfig
+    opening: Opening
     run_dir: RunDir
-    resume: Checkpoint | None
     display: Display
+
+    @property
+    def cfg(self) -> RunConfig:
+        return self.opening.cfg
 
     def phase(self, text: str) -> None:
         """Say and record what is going on."""
@@ -66,55 +70,97 @@ def launch(
 ) -> Path:
     """Run ``config`` (or go on with the run in ``resume``) to its end; returns the run directory.
 
-    Raises UserError or DataError on bad input before any model is loaded, KeyboardInterrupt after
-    the checkpoint when interrupted, and what made the run fail otherwise.
+    Raises UserError or DataError on bad input before any model is loaded, KeyboardInterrupt, which
+    says how to go on, when interrupted, and what made the run fail otherwise.
     """
-    cfg, checkpoint = read_run_config(config, overrides, resume)
-    path = unused(cfg.run_dir) if resume is None else resume
-    with PeakMemory() as memory, open_display(cfg.name, cfg.steps) as display:
+    with (
+        opened(config, overrides, resume) as found,
+        PeakMemory() as memory,
+        open_display(found.cfg.name, found.cfg.steps) as display,
+    ):
         clock = Stopwatch()
-        prepared = prepare(cfg, say=display.phase)
-        run_dir = open_run_dir(cfg, path, checkpoint, is_new=resume is None)
-        if run_dir.damaged:
-            display.note(told(run_dir.damaged))
-        run = Launch(cfg=cfg, run_dir=run_dir, resume=checkpoint, display=display)
-        try:
+        prepared = prepare(found.cfg, say=display.phase)
+        with under_way(found.of(prepared), display) as run:
             clock.lap("prepare")
-            model_path = warmed_model(cfg, prepared, say=run.phase)
-            clock.lap("warm_start")
-            spec = run_spec(cfg, prepared=prepared, model_path=model_path, run_dir=path)
-            before, after = train(run, spec, prepared.held_out, clock=clock, address=address)
-            untaught = why_no_signal(jsonl.read(path / METRICS))
-            fails = untaught is not None and cfg.on_no_signal == "fail"
-            if not fails:
-                run_dir.events("run_finished", step=cfg.steps)
-            outcome = _compared(cfg, prepared.held_out, before, after)
-            warned = warnings_of(after, prepared.held_out, outcome, cfg.evaluation.measures)
-            extra = {"no_signal": untaught, "warnings": warned}
-            summary = Summary(
-                status="failed" if fails else "finished",
-                steps=cfg.steps,
-                num_queries=len(prepared.held_out.qrels),
-                seconds=clock.laps(),
-                peak_rss_mb=memory.peak_mb,
-                extra={key: value for key, value in extra.items() if value},
-                **{name: getattr(outcome, name) for name in outcome.__slots__},
-            )
-            run_dir.write_summary(summary)
-            display.note(verdict(summary, cfg.evaluation.measures[0]))
-            for warning in warned:
-                display.note(f"warning: {warning}")
-            if untaught is not None:
-                warn_of_no_signal(run, untaught)
-            if fails:
-                raise TrainingError(f"{untaught}; on_no_signal=warn lets such a run pass")
-        except Exception as error:
-            run_dir.events("run_failed", error=f"{type(error).__name__}: {error}")
-            raise
-        finally:
-            display.note(f"report: {write_report(path)}")
-            run_dir.close()
-    return path
+            before, after = trained(run, prepared, clock=clock, address=address)
+            conclude(run, prepared.held_out, before, after, clock=clock, memory=memory)
+    return found.path
+
+
+@contextmanager
+def under_way(opening: Opening, display: Display) -> Iterator[Launch]:
+    """The run, begun; however the block ends, that is recorded and the report written.
+
+    KeyboardInterrupt comes out with the sentence that says how to go on.
+    """
+    run_dir, path = opening.begin(), opening.path
+    display.note(f"run directory: {path}")
+    if run_dir.damaged:
+        display.note(told(run_dir.damaged))
+    try:
+        yield Launch(opening=opening, run_dir=run_dir, display=display)
+    except KeyboardInterrupt:
+        saved = latest_checkpoint(path)
+        step = 0 if saved is None else saved.step
+        run_dir.events("run_interrupted", step=step)
+        when = f"after step {step}" if step else "before the first step"
+        raise KeyboardInterrupt(
+            f"interrupted {when}: go on with `rlpost train --resume {path}`"
+        ) from None
+    except Exception as error:
+        run_dir.events("run_failed", error=f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        display.note(f"report: {write_report(path)}")
+        run_dir.close()
+
+
+def trained(
+    run: Launch, prepared: Prepared, *, clock: Stopwatch, address: str | None
+) -> tuple[Run, Run]:
+    """Warm start, measurement, all steps, measurement; the rankings of both."""
+    cfg = run.cfg
+    model_path = warmed_model(cfg, prepared, say=run.phase)
+    clock.lap("warm_start")
+    spec = run_spec(
+        cfg,
+        prepared=prepared,
+        model_path=model_path,
+        run_dir=run.run_dir.path,
+        identity=run.opening.identity,
+    )
+    return train(run, spec, prepared.held_out, clock=clock, address=address)
+
+
+def conclude(
+    run: Launch, held_out: HeldOut, before: Run, after: Run, *, clock: Stopwatch, memory: PeakMemory
+) -> None:
+    """Write the summary and say what it comes to. TrainingError where nothing was ever taught."""
+    cfg, run_dir, display = run.cfg, run.run_dir, run.display
+    untaught = why_no_signal(jsonl.read(run_dir.path / METRICS))
+    fails = untaught is not None and cfg.on_no_signal == "fail"
+    if not fails:
+        run_dir.events("run_finished", step=cfg.steps)
+    outcome = _compared(cfg, held_out, before, after)
+    warned = warnings_of(after, held_out, outcome, cfg.evaluation.measures)
+    extra = {"no_signal": untaught, "warnings": warned}
+    summary = Summary(
+        status="failed" if fails else "finished",
+        steps=cfg.steps,
+        num_queries=len(held_out.qrels),
+        seconds=clock.laps(),
+        peak_rss_mb=memory.peak_mb,
+        extra={key: value for key, value in extra.items() if value},
+        **{name: getattr(outcome, name) for name in outcome.__slots__},
+    )
+    run_dir.write_summary(summary)
+    display.note(verdict(summary, cfg.evaluation.measures[0]))
+    for warning in warned:
+        display.note(f"warning: {warning}")
+    if untaught is not None:
+        warn_of_no_signal(run, untaught)
+    if fails:
+        raise TrainingError(f"{untaught}; on_no_signal=warn lets such a run pass")
 
 
 def _compared(cfg: RunConfig, held_out: HeldOut, before: Run, after: Run) -> Comparison:
@@ -128,41 +174,13 @@ def _compared(cfg: RunConfig, held_out: HeldOut, before: Run, after: Run) -> Com
     )
 
 
-def read_run_config(
-    config: Path | None, overrides: Sequence[str], resume: Path | None
-) -> tuple[RunConfig, Checkpoint | None]:
-    """The config of a new run, or that of the run to resume with its newest checkpoint."""
-    if resume is None:
-        assert config is not None
-        return load(config, overrides), None
-    if overrides:
-        raise UserError(f"overrides {list(overrides)} with --resume: a run keeps its config")
-    check_run(resume)
-    return load(resume / CONFIG), latest_checkpoint(resume)
-
-
-def open_run_dir(
-    cfg: RunConfig, path: Path, checkpoint: Checkpoint | None, *, is_new: bool
-) -> RunDir:
-    """A fresh run directory, or the old one taken back to its checkpoint."""
-    if is_new:
-        run_dir = RunDir.create(path, to_yaml(cfg))
-        run_dir.events("run_started")
-        return run_dir
-    step = 0 if checkpoint is None else checkpoint.step
-    run_dir = RunDir.resume(path, step)
-    damaged = {"damaged_lines": run_dir.damaged} if run_dir.damaged else {}
-    run_dir.events("run_resumed", step=step, **damaged)
-    return run_dir
-
-
 def train(
     run: Launch, spec: RunSpec, held_out: HeldOut, *, clock: Stopwatch, address: str | None
 ) -> tuple[Run, Run]:
     """All steps of the run, with the held-out rankings before and after."""
     observers = Observers(step=observer(run), events=run.event, trace=run.run_dir.trace)
     run.phase("starting the engine and the learner")
-    with open_run(spec, observers, address=address, resume=run.resume) as driver:
+    with open_run(spec, observers, address=address, resume=run.opening.checkpoint) as driver:
         clock.lap("start")
         before = saved_run(run.run_dir.path, "before")
         if before is None:

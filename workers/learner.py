@@ -15,6 +15,7 @@ from rlpost.ports import BatchLearner, BothWays, Learner
 from rlpost.staleness import staleness_metrics
 from rlpost.types import PolicyRef, Stretch
 from workers.queue import QueueClient
+from workers.shared_folder import SharedFolder
 from workers.spec import CanarySpec
 
 
@@ -57,13 +58,14 @@ class LearnerWorker:
     """Owns the weights. Does one thing at a time."""
 
     def __init__(
-        self, *, learner: Callable[[], Learner], policies: Path, canary: CanarySpec | None
+        self, *, learner: Callable[[], Learner], shared: SharedFolder, canary: CanarySpec | None
     ) -> None:
         self._build = learner
-        self._policies, self._canary = policies, canary
+        self._shared, self._canary = shared, canary
 
     def start(self, restore_from: Path | None) -> Published:
         """Build the learner, or go on from a checkpoint, and publish the policy to begin with."""
+        self._shared.check()
         with boundary(TrainingError, "building the learner"):
             self._learner = self._build()
         if restore_from is not None:
@@ -90,7 +92,7 @@ class LearnerWorker:
     def _publish(self) -> Published:
         version = self._learner.version
         with boundary(TrainingError, f"publishing policy {version}"):
-            policy = self._learner.publish(self._policies)
+            policy = self._learner.publish(self._shared.path)
             scores = self._scores()
         return Published(
             policy=policy,

@@ -15,6 +15,7 @@ from rlpost.ports import Engine, Reward
 from rlpost.types import Completion, Group, PolicyRef, Prompt, Sampling, Ticket
 from workers.queue import QueueClient
 from workers.reward import LocalScorer, Scorer
+from workers.shared_folder import SharedFolder
 from workers.spec import CanarySpec
 
 
@@ -58,13 +59,15 @@ class RolloutWorker:
         reward: Callable[[], Reward],
         scorer: Scorer | None,
         plan: Plan,
+        shared: SharedFolder,
     ) -> None:
         self._build_engine, self._build_reward = engine, reward
         self._scorer = scorer
-        self._plan = plan
+        self._plan, self._shared = plan, shared
 
     def start(self) -> None:
         """Build engine and scorer. Not in ``__init__``, whose errors Ray delivers without type."""
+        self._shared.check()
         with boundary(EngineError, "starting the rollout engine"):
             self._engine = self._build_engine()
         with boundary(RewardError, "building the reward"):

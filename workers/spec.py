@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rlpost.loop import Plan, StepRecord
 from rlpost.ports import Engine, Learner, PromptSource, Reward
@@ -29,6 +29,8 @@ class Streaming:
     """Longest start of an actor, with its model."""
     stall_s: float = 600.0
     """Longest wait for any answer; no progress for this long stops the run."""
+    node_wait_s: float = 30.0
+    """Longest time without any machine that could start a lost worker again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +82,8 @@ class RunSpec:
     streaming: Streaming = field(default_factory=Streaming)
     resources: Resources = field(default_factory=Resources)
     canary: CanarySpec | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """What a checkpoint remembers of its run (``rlpost.identity``), as plain JSON."""
 
 
 class Emit(Protocol):

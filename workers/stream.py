@@ -17,6 +17,7 @@ from rlpost.loop import chunks, ticket_at
 from rlpost.types import Ticket
 from workers.fleet import Job, JobResult
 from workers.learner import LearnerAnswer
+from workers.nodes import Nodes
 from workers.queue import QueueClient, QueueDiedError, start_queue
 from workers.rollout import Outcome, WorkReport
 from workers.spec import Observers, RunSpec
@@ -27,8 +28,10 @@ QUEUE_FILE = "queue.pickle"
 class Stream:
     """The ledger is the truth: a queue that dies is replaced, and what it held is done again."""
 
-    def __init__(self, spec: RunSpec, observers: Observers, *, resume: Checkpoint | None) -> None:
-        self._spec, self._observers = spec, observers
+    def __init__(
+        self, spec: RunSpec, observers: Observers, *, nodes: Nodes, resume: Checkpoint | None
+    ) -> None:
+        self._spec, self._observers, self._nodes = spec, observers, nodes
         self._ledger = _new_ledger(spec)
         snapshot = None
         if resume is not None:
@@ -203,7 +206,10 @@ class Stream:
             max_lag=streaming.max_lag,
             max_attempts=streaming.max_attempts,
         )
-        return start_queue(buffer, wait_s=streaming.stall_s, snapshot=snapshot)
+        queue = start_queue(buffer, wait_s=streaming.stall_s, snapshot=snapshot)
+        ready = queue.actor.stats.remote()
+        self._nodes.await_answer(ready, limit_s=streaming.start_s, doing="starting the queue")
+        return queue
 
     def _settled(self) -> Snapshot:
         """An empty queue that knows what was trained."""

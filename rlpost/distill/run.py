@@ -12,8 +12,10 @@ from rich.console import Console
 
 from rankers.trec import read_run
 from rankers.types import Collection, Passage, Query, Run, ScoredDoc
-from rlpost.distill.config import DistillConfig, load
+from rlpost.claim import Claim, claimed
+from rlpost.distill.config import DistillConfig
 from rlpost.distill.lists import TeacherLists, Texts, strangers
+from rlpost.distill.present import load_present
 from rlpost.distill.progress import watched
 from rlpost.distill.students import build, ranker
 from rlpost.evaluation import compared, save_run
@@ -21,7 +23,7 @@ from rlpost.memory import PeakMemory
 from rlpost.models import load_bare_tokenizer, resolve
 from rlpost.monotony import warnings_of
 from rlpost.optim import OptimSettings
-from rlpost.rundir import RunDir, unused
+from rlpost.rundir import CONFIG, RunDir
 from rlpost.seeding import seed_at
 from rlpost.stopwatch import Stopwatch
 from rlpost.summary import Summary, verdict
@@ -44,15 +46,29 @@ class Lists:
 def distill(config: Path, overrides: Sequence[str]) -> Path:
     """Run ``config`` to its end; returns the run directory, with the student in ``model``.
 
-    Raises UserError or DataError on bad input, TrainingError where the training diverges.
+    Raises UserError or DataError on bad input, TrainingError where the training diverges, and
+    KeyboardInterrupt, which says what there is, when interrupted.
     """
-    cfg = load(config, overrides)
+    cfg = load_present(config, overrides)
+    claim = claimed(cfg.run_dir)
+    try:
+        return _distilled(cfg, claim)
+    except KeyboardInterrupt:
+        made = (claim.path / CONFIG).is_file()
+        kept = f"{claim.path} has its log, but no student" if made else "nothing was saved"
+        raise KeyboardInterrupt(f"interrupted: {kept}; start the command again") from None
+    finally:
+        claim.abandon()
+
+
+def _distilled(cfg: DistillConfig, claim: Claim) -> Path:
     console = Console(stderr=True, highlight=False)
     clock = Stopwatch()
     with PeakMemory() as memory:
         lists = prepare(cfg, say=console.print)
-        path = unused(cfg.run_dir)
-        run_dir = RunDir.create(path, yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False))
+        path = claim.path
+        resolved = yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False)
+        run_dir = RunDir.create(path, resolved, claim)
         clock.lap("prepare")
         before = measured(cfg, lists, resolve(cfg.model.path), run_dir, "before")
         clock.lap("evaluate_before")

@@ -14,6 +14,7 @@ from rlpost.config_task import ChoosingTask
 from rlpost.models import context_length, load_tokenizer, renderer
 from rlpost.ports import Reward
 from rlpost.tasks.choosing import OneRelevant, Rerankers, Reranking
+from rlpost.tasks.fingerprint import fingerprint
 from rlpost.tasks.rerank import Ask, Format, PromptWriter, TrainingPrompts, Writer
 from rlpost.tasks.rerank_data import (
     candidate_lists,
@@ -87,6 +88,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None], method: Method) -> Prepa
         source=TrainingPrompts(training, seed=cfg.seed),
         reward=method.reward,
         imitate=partial(_continued, partial(method.imitate, training), tokenizer),
+        data=fingerprint(training, measured),
         held_out=replace(
             queries,
             shown="first stage",

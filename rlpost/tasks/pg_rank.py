@@ -17,6 +17,7 @@ from rlpost.config import RunConfig
 from rlpost.config_task import PgRankTask
 from rlpost.encoder_rows import Row, join_rows
 from rlpost.models import context_length, load_bare_tokenizer, resolve
+from rlpost.tasks.fingerprint import fingerprint
 from rlpost.tasks.rerank import PromptWriter, RerankReward, TrainingPrompts, teacher_answer
 from rlpost.tasks.rerank_data import (
     candidate_lists,
@@ -125,4 +126,5 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
         reward=partial(RerankReward, depth=task.measure_depth, format_weight=0.0),
         imitate=partial(teacher_answer, training),
         held_out=held_out(measured, cfg),
+        data=fingerprint(training, measured),
     )

@@ -13,6 +13,7 @@ from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, renderer
 from rlpost.seeding import seed_at
 from rlpost.tasks.co_occurrence import CoOccurrence
+from rlpost.tasks.fingerprint import fingerprint_of_likes
 from rlpost.tasks.movielens import load_likes
 from rlpost.tasks.recommend import (
     Catalogue,
@@ -58,6 +59,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
     return Prepared(
         source=TrainingPrompts(writer, of_training, seed=cfg.seed),
         reward=partial(RecommendReward, catalogue, read, invalid_penalty=task.invalid_penalty),
+        data=fingerprint_of_likes(likes),
         imitate=partial(taught, counts=counts, catalogue=catalogue, task=task, seed=cfg.seed),
         held_out=held_out(
             [

@@ -17,6 +17,7 @@ from rlpost.config_task import RerankTask
 from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, renderer
 from rlpost.ports import Reward
+from rlpost.tasks.fingerprint import fingerprint
 from rlpost.tasks.judging import JudgedRerankReward, reranker_of, texts_of
 from rlpost.tasks.rerank import (
     Format,
@@ -69,6 +70,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
         reward=_reward(task, training),
         imitate=partial(teacher_answer, training),
         held_out=held_out(measured, cfg),
+        data=fingerprint(training, measured),
     )
 
 

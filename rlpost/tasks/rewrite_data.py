@@ -11,6 +11,7 @@ from rlpost.config import RunConfig
 from rlpost.config_task import RewriteTask
 from rlpost.errors import UserError
 from rlpost.models import context_length, load_tokenizer, renderer
+from rlpost.tasks.fingerprint import fingerprint
 from rlpost.tasks.judging import reranker_of, texts_of
 from rlpost.tasks.rerank import TrainingPrompts
 from rlpost.tasks.rerank_data import (
@@ -60,6 +61,7 @@ def prepare(cfg: RunConfig, say: Callable[[str], None]) -> Prepared:
             depth=task.measure_depth,
         ),
         imitate=partial(as_asked, training),
+        data=fingerprint(training, measured),
         held_out=replace(
             queries,
             shown=None,

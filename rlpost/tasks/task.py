@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rankers.types import Qrels, Run, ScoredDoc
 from rlpost.ports import PromptSource, Reward
@@ -53,3 +53,5 @@ class Prepared:
     """Called in each process that scores; must pickle (a ``functools.partial`` of a class does)."""
     imitate: Imitate
     held_out: HeldOut
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Digests of the data, part by part (``rlpost.tasks.fingerprint``)."""

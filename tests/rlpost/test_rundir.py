@@ -128,7 +128,7 @@ def test_an_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
 def test_a_full_disk_is_told_before_the_run_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlpost.rundir.MIN_FREE_MB", 1 << 40)
+    monkeypatch.setattr("rlpost.claim.MIN_FREE_MB", 1 << 40)
     with pytest.raises(UserError, match=r"MB are free at .* free space there"):
         RunDir.create(tmp_path / "run", CONFIG)
 

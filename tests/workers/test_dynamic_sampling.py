@@ -18,6 +18,7 @@ from tests.fakes import CoarseReward, HashLearner, ScriptedEngine
 from tests.runs import FAST, Diary, loop_records, small_spec, with_dynamic_sampling
 from workers.driver import open_run
 from workers.fleet import JobResult
+from workers.nodes import Nodes
 from workers.rollout import Outcome, WorkReport
 from workers.spec import Resources, RunSpec
 from workers.stream import Stream
@@ -94,7 +95,7 @@ def test_a_group_that_a_lost_worker_had_put_stays(tmp_path: Path) -> None:
     """Sampled again under a newer policy it has no contrast, but the first attempt counts."""
     diary = Diary()
     spec = with_dynamic_sampling(small_spec(tmp_path, streaming=replace(FAST, max_lag=1)))
-    stream = Stream(spec, diary.observers, resume=None)
+    stream = Stream(spec, diary.observers, nodes=Nodes(wait_s=30), resume=None)
     job, *_ = stream.admit(0)
     first, second = job.args[0]
     engine, reward = ScriptedEngine(), CoarseReward()

@@ -1,0 +1,79 @@
+"""Ctrl-C and SIGTERM, which Slurm, Kubernetes and ``timeout`` send: one way to end for both."""
+
+from __future__ import annotations
+
+import functools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import ParamSpec
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+EXIT_CODE = 130
+"""Of an interrupted command, whichever signal it was."""
+ONE_S = 1.0
+"""Seconds within which signals count as one: ``timeout`` sends its own twice."""
+
+Arguments = ParamSpec("Arguments")
+
+
+class StopRequest:
+    """Set by the first signal, unless it is to raise KeyboardInterrupt as the second one does."""
+
+    def __init__(self, *, at_once: bool = False) -> None:
+        self.requested = False
+        self._at_once = at_once
+        self._last = -ONE_S
+
+    def raise_if_requested(self) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if now - self._last < ONE_S:
+            return
+        self._last = now
+        if self.requested or self._at_once:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+@contextmanager
+def stop_on_signal(*, at_once: bool = False) -> Iterator[StopRequest]:
+    """Inside, SIGINT and SIGTERM set the request. Only a main thread can be signalled.
+
+    ``at_once``: they raise KeyboardInterrupt instead, as Ctrl-C alone would.
+    """
+    stop = StopRequest(at_once=at_once)
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def interruptible(command: Callable[Arguments, None]) -> Callable[Arguments, None]:
+    """A command that Ctrl-C and SIGTERM end with exit code 130 and a sentence.
+
+    The sentence is the text of the KeyboardInterrupt, where the command gave it one.
+    """
+
+    @functools.wraps(command)
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
+        try:
+            with stop_on_signal(at_once=True):
+                command(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:
+            print(str(interrupt) or "interrupted: start the command again", file=sys.stderr)
+            raise SystemExit(EXIT_CODE) from None
+
+    return wrapped
