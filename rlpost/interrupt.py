@@ -18,6 +18,10 @@ EXIT_CODE = 130
 ONE_S = 1.0
 """Seconds within which signals count as one: ``timeout`` sends its own twice."""
 
+LOOK_S = 0.2
+"""How often the thread that waits for SIGTERM looks whether it is still wanted."""
+_WAITER = "sigterm"
+
 Arguments = ParamSpec("Arguments")
 
 
@@ -55,10 +59,43 @@ def stop_on_signal(*, at_once: bool = False) -> Iterator[StopRequest]:
         return
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
     try:
-        yield stop
+        with _sigterm_as_sigint():
+            yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _sigterm_as_sigint() -> Iterator[None]:
+    """Inside, SIGTERM reaches the main thread as SIGINT, whatever handlers libraries put up.
+
+    Ray's own handlers, one of them in C++, end the process at once. Here SIGTERM is blocked and a
+    thread waits for it. Threads and processes made inside inherit that it is blocked, so that a
+    SIGTERM to the whole process group leaves to us when Ray's processes end.
+    """
+    if any(thread.name == _WAITER for thread in threading.enumerate()):
+        yield
+        return
+    main = threading.get_ident()
+    done = threading.Event()
+
+    def wait() -> None:
+        while not done.is_set():
+            if signal.sigtimedwait({signal.SIGTERM}, LOOK_S) is not None:
+                signal.pthread_kill(main, signal.SIGINT)
+
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    # The driver of a Ray job inherits it blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    waiter = threading.Thread(target=wait, name=_WAITER, daemon=True)
+    waiter.start()
+    try:
+        yield
+    finally:
+        done.set()
+        waiter.join()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def interruptible(command: Callable[Arguments, None]) -> Callable[Arguments, None]:

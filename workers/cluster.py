@@ -12,7 +12,7 @@ import psutil
 import ray
 
 from rlpost.errors import TrainingError, UserError, boundary
-from workers.interrupt import signals_kept
+from workers.interrupt import handler_kept
 from workers.spec import Resources, RunSpec
 
 LOCAL = "local"
@@ -51,7 +51,7 @@ def cluster(spec: RunSpec, *, address: str | None) -> Iterator[ActorOptions]:
 
 def _connect(spec: RunSpec, address: str) -> None:
     if address != LOCAL:
-        with boundary(UserError, f"connecting to Ray at {address!r}"), signals_kept():
+        with boundary(UserError, f"connecting to Ray at {address!r}"), handler_kept():
             ray.init(address=address, namespace=f"rlpost-{spec.plan.run_id}", log_to_driver=False)
         return
     for name, value in _environment(spec.resources).items():
@@ -65,7 +65,7 @@ def start_local(*, num_cpus: int, log_to_driver: bool = False) -> None:
     for _ in range(START_TRIES):
         before = set(psutil.Process().children(recursive=True))
         try:
-            with signals_kept():
+            with handler_kept():
                 ray.init(
                     address=LOCAL,
                     num_cpus=num_cpus,

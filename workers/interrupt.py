@@ -1,4 +1,4 @@
-"""Signals around Ray, which takes SIGTERM for itself and whose processes share our group."""
+"""Our handler of SIGTERM around Ray, which puts up its own."""
 
 from __future__ import annotations
 
@@ -9,25 +9,18 @@ from contextlib import contextmanager
 
 from rlpost.interrupt import StopRequest, stop_on_signal
 
-__all__ = ["StopRequest", "signals_kept", "stop_on_signal"]
+__all__ = ["StopRequest", "handler_kept", "stop_on_signal"]
 
 
 @contextmanager
-def signals_kept() -> Iterator[None]:
-    """Start or join Ray inside: our handler of SIGTERM stays, and Ray's processes ignore SIGTERM.
+def handler_kept() -> Iterator[None]:
+    """Start or join Ray inside: the handler of SIGTERM is afterwards what it was before.
 
-    Ray installs a handler in Python, and one in C++ that aborts the process. Its processes are in
-    our process group, to all of which ``timeout`` and Slurm send the signal: they inherit that it
-    is blocked, so that they live to write the checkpoint. They end by SIGKILL with their driver.
-    A SIGTERM that comes inside is handled afterwards.
+    The default one is left to Ray, whose own ends its processes.
     """
     handler = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if callable(handler) and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)

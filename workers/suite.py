@@ -10,7 +10,7 @@ import ray
 
 from rlpost.suite.cell import Cell, Outcome, run_cell
 from workers.cluster import LOCAL, start_local
-from workers.interrupt import signals_kept
+from workers.interrupt import handler_kept
 
 
 def run_cells(cells: Sequence[Cell], *, at_once: int, address: str | None) -> Iterator[Outcome]:
@@ -24,7 +24,7 @@ def run_cells(cells: Sequence[Cell], *, at_once: int, address: str | None) -> It
         if address is None or address == LOCAL:
             start_local(num_cpus=at_once)
         else:
-            with signals_kept():
+            with handler_kept():
                 ray.init(address=address, log_to_driver=False)
     try:
         yield from _outcomes(list(cells), at_once)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
 
@@ -12,7 +16,9 @@ from rlpost.interrupt import interruptible, stop_on_signal
 
 
 def send(number: signal.Signals) -> None:
+    """To this process; the handler has run, or is about to interrupt the sleep."""
     os.kill(os.getpid(), number)
+    time.sleep(0.1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -71,3 +77,45 @@ def test_cleaning_up_is_not_cut_short_by_the_second_of_two_signals_at_once() -> 
     with stop_on_signal(at_once=True), pytest.raises(KeyboardInterrupt):
         work()
     assert cleaned == [True]
+
+
+def test_foreign_handlers_and_other_threads_change_nothing() -> None:
+    code = (
+        "import os, signal, threading, time\n"
+        "from rlpost.interrupt import stop_on_signal\n"
+        "with stop_on_signal() as stop:\n"
+        "    threading.Thread(target=time.sleep, args=(2,), daemon=True).start()\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: os._exit(9))\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(0.3)\n"
+        "    print('asked' if stop.requested else 'lost')\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "asked\n"
+
+
+def test_a_blocked_sigint_as_in_a_ray_job_is_heard_again() -> None:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with stop_on_signal() as stop:
+            send(signal.SIGTERM)
+            assert stop.requested
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def test_processes_made_inside_outlive_a_signal_to_the_group() -> None:
+    with stop_on_signal():
+        child = subprocess.Popen(["sleep", "30"])
+    child.terminate()
+    time.sleep(0.2)
+    assert child.poll() is None
+    child.kill()
+    child.wait()
+
+
+def test_nested_requests_share_one_waiter() -> None:
+    with stop_on_signal(at_once=True), stop_on_signal() as inner:
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("sigterm") == 1
+        send(signal.SIGTERM)
+        assert inner.requested
