@@ -38,6 +38,7 @@ MAY_CHANGE = (
     "streaming.node_wait_s",
     "learner.uplift_every",
     "learner.diagnostics_every",
+    "on_no_signal",
     "evaluation.measures",
     "evaluation.bootstrap_samples",
     "data.path",

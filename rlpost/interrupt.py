@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import signal
 import sys
@@ -114,3 +115,11 @@ def interruptible(command: Callable[Arguments, None]) -> Callable[Arguments, Non
             raise SystemExit(EXIT_CODE) from None
 
     return wrapped
+
+
+def end_with_parent() -> None:
+    """For ``preexec_fn``: the process that starts is killed when the thread that started it ends,
+    as when Ray kills a worker. Linux only; elsewhere nothing."""
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

@@ -20,6 +20,7 @@ from rlpost.comparison.board import Request, scoreboard
 from rlpost.comparison.output import write_json
 from rlpost.durable import disk_trouble
 from rlpost.errors import RlpostError, UserError
+from rlpost.interrupt import end_with_parent
 from rlpost.suite.config import CollectionSpec, SuiteConfig, SystemSpec
 
 RESULT = "result.json"
@@ -171,7 +172,9 @@ def _rerank(cell: Cell, candidates: Path, out: Path) -> None:
             words += [flag] if value else []
         else:
             words += [flag, str(value)]
-    done = subprocess.run(words, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(
+        words, capture_output=True, text=True, errors="replace", preexec_fn=end_with_parent
+    )
     if done.returncode != 0:
         said = " ".join(done.stderr.split()[-60:])
         raise UserError(f"rlpost rerank failed with status {done.returncode}: {said}")

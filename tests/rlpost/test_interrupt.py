@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import psutil
 import pytest
 
 from rlpost import interrupt
@@ -119,3 +120,17 @@ def test_nested_requests_share_one_waiter() -> None:
         assert names.count("sigterm") == 1
         send(signal.SIGTERM)
         assert inner.requested
+
+
+def test_a_child_ends_with_its_parent() -> None:
+    code = (
+        "import subprocess, time\n"
+        "from rlpost.interrupt import end_with_parent\n"
+        "print(subprocess.Popen(['sleep', '30'], preexec_fn=end_with_parent).pid, flush=True)\n"
+        "time.sleep(30)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        child.wait(timeout=10)

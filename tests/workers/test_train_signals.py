@@ -88,8 +88,8 @@ def test_sigterm_in_every_phase_loses_nothing(tmp_path: Path, tiny_model: Path) 
     resumed = ["train", "--resume", str(run)]
     phases = [
         (new, "loading", False, "interrupted before training began: start the command again"),
-        (new, "starting the engine", True, "interrupted before a step was saved"),
-        (resumed, "before RL ...", False, "interrupted before a step was saved"),
+        (new, "starting the engine", True, "interrupted before the first step"),
+        (resumed, "before RL ...", False, "interrupted before the first step"),
         (resumed, "step 2/", True, "interrupted after step"),
         (resumed, "after RL ...", True, f"interrupted after step {STEPS}"),
     ]
@@ -118,7 +118,7 @@ def test_sigterm_ends_the_warm_start_and_its_process(tmp_path: Path, tiny_model:
         *("model.max_length=256", "model.warm_start.steps=2000", "learner.tokens_per_batch=256"),
     ).until("warm start: step")
     assert command.signalled(group=True) == 130, command.said
-    assert "interrupted before a step was saved" in command.said
+    assert "interrupted before the first step" in command.said
     assert "Traceback" not in command.said
     assert command.left() == []
     assert list((tmp_path / "cache" / "warm-start").iterdir()) == []
