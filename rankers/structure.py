@@ -96,8 +96,12 @@ def neutralise_fields(text: str) -> str:
     Idempotent.
     """
     text = neutralise(text)
-    folded, places = seen(text)
-    return edited(text, {places[match.end() - 1]: ";" for match in _FIELD.finditer(folded)})
+    while True:  # twice at most: 'passage :3:' is 'passage ;3:' first
+        folded, places = seen(text)
+        colons = {places[match.end() - 1]: ";" for match in _FIELD.finditer(folded)}
+        if not colons:
+            return text
+        text = edited(text, colons)
 
 
 def seen(text: str) -> tuple[str, Sequence[int]]:

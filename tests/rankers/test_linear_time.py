@@ -9,6 +9,7 @@ import pytest
 
 from rankers import perturb
 from rankers.choices import rank_r1_reward, read_letter, read_rank_r1
+from rankers.controls import Controls
 from rankers.elimination import read_iranker
 from rankers.exclusion_reward import exclusion_reward
 from rankers.parsing import loose_ids, parse_permutation
@@ -82,6 +83,7 @@ def trec_file(tmp_path: Path) -> Reads:
 
 READERS: dict[str, Reads] = {
     "neutralise_fields": neutralise_fields,
+    "controls": Controls(["<eoh>", "]<]x[>[", "aaa"], ["USER:", "### A:"]).broken,
     "numbers": lambda text: parse_permutation(text, 20),
     "letters": lambda text: parse_permutation(text, 20, labels="letters"),
     "loose": loose_ids,

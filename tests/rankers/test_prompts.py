@@ -101,6 +101,13 @@ def test_neutralised_text_has_no_structure_and_stays_as_it_is(text: str) -> None
         assert rewrite(once) == once
 
 
+@pytest.mark.parametrize("text", ["passage :3: x", "Document ::B: x", "query: query: passage 1:"])
+def test_a_field_within_a_field_is_broken_too(text: str) -> None:
+    once = neutralise_fields(text)
+    assert neutralise_fields(once) == once
+    assert not re.search(r"(passage|document)\s+[^\s\w:]?\w+:|query:", once, re.IGNORECASE)
+
+
 @given(st.lists(st.sampled_from(["Query", "passage", "3", ":", "B", " ", "document", "-", "["])))
 def test_fields_stay_broken(words: list[str]) -> None:
     once = neutralise_fields("".join(words))
