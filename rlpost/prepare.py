@@ -46,8 +46,12 @@ def prepare(cfg: RunConfig, *, say: Say) -> Prepared:
 
 
 def refuse_broken(cfg: RunConfig) -> None:
-    """DataError for a causal model whose checkpoint lacks weights, before any engine starts."""
-    from rankers.backends.weights import check_causal
+    """UserError or DataError for a checkpoint that lacks weights, before any engine starts."""
+    if cfg.rollout.engine == "encoder":
+        from rlpost.encoder import Encoder
 
-    if cfg.rollout.engine != "encoder":
+        Encoder(cfg.model.path)
+    else:
+        from rankers.backends.weights import check_causal
+
         check_causal(resolve(cfg.model.path))

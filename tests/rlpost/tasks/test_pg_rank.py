@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
+from rankers.errors import DataError
 from rlpost.config import RunConfig, parse
 from rlpost.encoder_rows import split_rows
 from rlpost.errors import UserError
@@ -54,8 +56,8 @@ def test_a_problem_is_the_rows_of_query_and_candidates(
 
     # A prompt is not cut into its text's room.
     bare, told = split_rows(asked()), split_rows(asked(query_prompt="cat ", passage_prompt="dog "))
-    for prompt, one, other in zip(("cat", *["dog"] * 3), bare, told, strict=True):
-        assert other == (one[0], *ids(prompt), *one[1:])
+    for words, one, other in zip(("cat", *["dog"] * 3), bare, told, strict=True):
+        assert other == (one[0], *ids(words), *one[1:])
     reward = prepared.reward()
     order = sorted(range(len(passages)), key=lambda i: -shown.gains[i])
     best = Completion(
@@ -81,3 +83,19 @@ def test_a_problem_is_the_rows_of_query_and_candidates(
 def test_configs_that_make_no_sense(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         config(values)
+
+
+def test_an_encoder_without_its_weights_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLPOST_CACHE", str(tmp_path / "cache"))
+    model = bi_encoder_dir(tmp_path / "encoder")
+    weights = {
+        key: tensor
+        for key, tensor in load_file(model / "model.safetensors").items()
+        if "layer.1.output" not in key
+    }
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    data = {"path": str(small_beir(tmp_path / "beir")), "first_stage": "bm25s"}
+    with pytest.raises(DataError, match=r"lacks encoder\.layer\.1\.output"):
+        prepare(config({"model": {"path": str(model)}, "data": data}), say=lambda _: None)
