@@ -143,7 +143,7 @@ def test_lists_may_be_shown_as_the_first_stage_has_them(beir: Path) -> None:
         assert problem.passages == tuple(texts.passage(doc) for doc in ("list", "maxi", "sums"))
         assert problem.ranks == (2, 1, 3)
     with pytest.raises(UserError, match="without a teacher is the solution itself"):
-        load(CONFIGS / "first.yaml", ["input_order=first_stage"])
+        load(CONFIGS / "first.yaml", ["input_order=first_stage", "teacher=null"])
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
