@@ -36,7 +36,7 @@ class LoraConfig(Section):
     def _servable(cls, targets: Any) -> Any:
         problem = None if targets == "all-linear" else unservable_names(targets)
         if problem is not None:
-            raise ValueError(problem.removeprefix("lora.target_modules "))
+            raise ValueError(f"model.{problem}")
         return targets
 
 

@@ -148,12 +148,6 @@ def minibatches_have_samples(cfg: RunConfig) -> str | None:
     )
 
 
-def adapters_adapt_something(cfg: RunConfig) -> str | None:
-    if cfg.model.lora.target_modules:
-        return None
-    return "model.lora.target_modules is empty, so that nothing would be trained: name layers"
-
-
 def list_fits_catalogue(cfg: RunConfig) -> str | None:
     task = cfg.task
     if not isinstance(task, RecommendTask) or task.list_length <= task.catalogue:
@@ -177,7 +171,6 @@ RULES: tuple[Callable[[RunConfig], str | None], ...] = (
     responses_have_a_velocity,
     ranks_need_a_list,
     minibatches_have_samples,
-    adapters_adapt_something,
     list_fits_catalogue,
     *ALGORITHM_RULES,
     *CREDIT_RULES,

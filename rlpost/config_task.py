@@ -6,11 +6,13 @@ Each task is a section named by ``kind``; its preparation stands in ``rlpost.pre
 
 from __future__ import annotations
 
+import difflib
 from functools import partial
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from rankers.build import METHODS
 from rankers.secrets import plain_url
 from rlpost.config_section import Section
 
@@ -30,6 +32,15 @@ class RerankerReward(Section):
     """Default: the fastest on this machine that can do it."""
     timeout_s: float = Field(default=120.0, gt=0)
     """For one attempt of a request to the url."""
+
+    @field_validator("method")
+    @classmethod
+    def _is_a_method(cls, method: str | None) -> str | None:
+        if method is None or method in METHODS:
+            return method
+        near = difflib.get_close_matches(method, METHODS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"use one of {', '.join(METHODS)}"
+        raise ValueError(f"task.reward.method {method!r} is no method of `rlpost rerank`; {hint}")
 
     @model_validator(mode="after")
     def _one_place(self) -> RerankerReward:

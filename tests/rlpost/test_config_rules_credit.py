@@ -53,7 +53,11 @@ UNLIKELY = {"reward": {"unlikeliness": {}}}
         ({"rollout": {"temperature": 0.001}}, "greater than or equal to 0.01"),
         ({"rollout": {"group_size": 1}}, "greater than or equal to 2"),
         ({"learner": {"minibatches": 999}}, "a step has only 128 completions"),
-        ({"model": {"lora": {"target_modules": []}}}, "nothing would be trained"),
+        ({"model": {"lora": {"target_modules": []}}}, "model.lora.target_modules is empty"),
+        (
+            {"task": {"kind": "rerank", "reward": {"method": "list-wise", "model": "m"}}},
+            "task.reward.method 'list-wise' is no method.* did you mean 'listwise'?",
+        ),
         (
             {"task": {"kind": "recommend", "catalogue": 3, "list_length": 4}},
             "task.catalogue has only 3 titles",
