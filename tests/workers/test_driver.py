@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rlpost.checkpoint import latest_checkpoint
-from rlpost.errors import TrainingError, UserError
+from rlpost.errors import AdapterError, TrainingError, UserError
 from rlpost.loop import StepRecord
-from rlpost.types import Sampling
+from rlpost.ports import BothWays
+from rlpost.types import PolicyRef, Sampling
 from tests.fakes import HashLearner, ScriptedEngine
 from tests.runs import FAST, Diary, loop_records, small_spec
 from workers.driver import open_run
@@ -84,6 +86,61 @@ def test_weights_that_do_not_arrive_stop_the_run(tmp_path: Path) -> None:
     ):
         driver.train()
     assert diary.kinds()["canary_failed"] == 1
+
+
+class UnfitEngine(ScriptedEngine):
+    """No adapter ever fits."""
+
+    def load(self, policy: PolicyRef) -> None:
+        raise AdapterError(f"{policy.path} holds tensors that are not LoRA factors")
+
+
+def refusing_learner() -> HashLearner:
+    raise UserError("BertLMHeadModel cannot be trained here")
+
+
+class SlowLearner(HashLearner):
+    """Runs padded rows."""
+
+    why_not_packed = "the learner runs padded rows"
+
+    def score_both_ways(self, prompt_ids: Sequence[int], completion_ids: Sequence[int]) -> BothWays:
+        scores = tuple(self.score(prompt_ids, completion_ids))
+        return BothWays(tuple(s + 0.5 for s in scores), scores)
+
+
+def test_an_adapter_that_never_fits_is_loaded_once(tmp_path: Path) -> None:
+    diary = Diary()
+    spec = replace(small_spec(tmp_path), engine=UnfitEngine)
+    with (
+        pytest.raises(AdapterError, match="policy-v0 holds tensors that are not LoRA factors"),
+        open_run(spec, diary.observers),
+    ):
+        pass
+    assert diary.kinds()["worker_started"] == 1
+    assert "worker_died" not in diary.kinds()
+
+
+def test_a_model_that_the_learner_refuses_starts_no_engine(tmp_path: Path) -> None:
+    diary = Diary()
+    spec = replace(small_spec(tmp_path), learner=refusing_learner)
+    with (
+        pytest.raises(UserError, match=r"^BertLMHeadModel cannot be trained here$"),
+        open_run(spec, diary.observers),
+    ):
+        pass
+    assert "worker_started" not in diary.kinds()
+
+
+def test_batches_that_change_a_sequence_are_told_from_a_failed_publication(tmp_path: Path) -> None:
+    diary = Diary()
+    spec = replace(small_spec(tmp_path), learner=SlowLearner)
+    with (
+        pytest.raises(TrainingError, match=r"canary: the learner differs from itself by 0\.5 nats"),
+        open_run(spec, diary.observers),
+    ):
+        pass
+    assert diary.kinds()["learner_not_packed"] == 1
 
 
 def test_old_policies_are_pruned(tmp_path: Path) -> None:
