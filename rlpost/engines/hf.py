@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from rlpost.adapters import read_adapter
 from rlpost.engines.requests import check_request, completion
-from rlpost.errors import EngineError, boundary
+from rlpost.errors import EngineError, UserError, boundary
 from rlpost.models import Dtype, context_length, load_base, load_tokenizer, stop_ids
 from rlpost.types import Completion, PolicyRef, Prompt, Sampling
+
+AGREES = {"float32": 1e-4, "bfloat16": 0.1}
+"""Nats between a token as it was sampled and as it is scored that rounding explains."""
+AT_MOST = 100.0
+"""Times that, beyond which no way of sampling is right."""
+
+
+class _Way(NamedTuple):
+    """How prompts of several lengths are sampled."""
+
+    together: bool
+    """Filled up on the left to one length: fastest, and wrong where the filling is read."""
+    cached: bool
+    """With keys and values kept from token to token, which not every model hands out."""
+
+
+WAYS = (_Way(True, True), _Way(False, True), _Way(False, False))
 
 
 class HfEngine:
@@ -33,7 +50,10 @@ class HfEngine:
         max_sequences: int = 64,
     ) -> None:
         """``max_length`` bounds prompt plus completion (default: the model's context); at most
-        ``max_sequences`` are sampled at once. Runs on CPU."""
+        ``max_sequences`` are sampled at once. Runs on CPU.
+
+        Raises UserError for a model that transformers does not sample from as it scores.
+        """
         self._tokenizer = load_tokenizer(model_path)
         self._stop = stop_ids(model_path, self._tokenizer)
         self._model: Any = load_base(model_path, dtype)
@@ -41,6 +61,8 @@ class HfEngine:
         self._max_sequences = max_sequences
         self._shapes = {n: tuple(p.shape) for n, p in self._model.named_parameters()}
         self._version = 0
+        self._way = WAYS[0]
+        self._way = self._right_way(AGREES[dtype])
 
     @property
     def version(self) -> int:
@@ -92,10 +114,54 @@ class HfEngine:
     def close(self) -> None:
         """Nothing to release beyond what the garbage collector does."""
 
+    @torch.inference_mode()
+    def _right_way(self, tolerance: float) -> _Way:
+        """The fastest way whose log-probabilities are those of scoring, on two short prompts."""
+        jobs = [(tuple(range(3, 27)), 0), (tuple(range(5, 9)), 1)]
+        gaps: dict[_Way, float] = {}
+        trouble = ""
+        for way in WAYS:
+            self._way = way
+            try:
+                done = self._sample(jobs, Sampling(temperature=1.0, max_tokens=8))
+                scores = [
+                    self.score(ids, c.token_ids) for (ids, _), c in zip(jobs, done, strict=True)
+                ]
+            except Exception as error:
+                trouble = f"{type(error).__name__}: {error}"
+                continue
+            gaps[way] = max(
+                abs(got - want)
+                for c, row in zip(done, scores, strict=True)
+                for got, want in zip(c.logprobs_T, row, strict=True)
+            )
+            if gaps[way] <= tolerance:
+                return way
+        best = min(gaps, key=gaps.__getitem__, default=None)
+        if best is not None and gaps[best] <= AT_MOST * tolerance:
+            return best
+        reason = f"{gaps[best]:.2g} nats" if best is not None else trouble
+        raise UserError(
+            f"{type(self._model).__name__} is sampled by transformers otherwise than it is scored "
+            f"({reason}): set rollout.engine=vllm, or use another model"
+        )
+
     def _sample(
         self, jobs_B: Sequence[tuple[Sequence[int], int]], sampling: Sampling
     ) -> list[Completion]:
         """Sample one batch; ``jobs_B`` are (prompt tokens, seed)."""
+        if self._way.together:
+            return self._sample_batch(jobs_B, sampling)
+        done: dict[int, Completion] = {}
+        for length in sorted({len(ids) for ids, _ in jobs_B}):
+            places = [b for b, (ids, _) in enumerate(jobs_B) if len(ids) == length]
+            sampled = self._sample_batch([jobs_B[b] for b in places], sampling)
+            done.update(zip(places, sampled, strict=True))
+        return [done[b] for b in range(len(jobs_B))]
+
+    def _sample_batch(
+        self, jobs_B: Sequence[tuple[Sequence[int], int]], sampling: Sampling
+    ) -> list[Completion]:
         uniform_BT = torch.stack(
             [
                 torch.rand(
@@ -118,10 +184,11 @@ class HfEngine:
                 attention_mask=mask_BL,
                 position_ids=position_BL,
                 past_key_values=cache,
-                use_cache=True,
+                use_cache=self._way.cached,
                 logits_to_keep=1,
             )
-            cache = out.past_key_values
+            if self._way.cached:
+                cache = out.past_key_values
             token_B, logprob_B = draw(out.logits[:, -1], uniform_BT[:, t], sampling.temperature)
             for b in tuple(alive):
                 tokens_B[b].append(int(token_B[b]))
@@ -130,9 +197,13 @@ class HfEngine:
                     alive.remove(b)
             if not alive:
                 break
-            input_BL = token_B[:, None]
             mask_BL = torch.cat([mask_BL, mask_BL.new_ones(len(jobs_B), 1)], dim=1)
-            position_BL = position_BL[:, -1:] + 1
+            next_BL, after_BL = token_B[:, None], position_BL[:, -1:] + 1
+            if self._way.cached:
+                input_BL, position_BL = next_BL, after_BL
+            else:
+                input_BL = torch.cat([input_BL, next_BL], dim=1)
+                position_BL = torch.cat([position_BL, after_BL], dim=1)
         return [
             completion(
                 tokens,

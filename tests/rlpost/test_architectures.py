@@ -10,10 +10,11 @@ import torch
 
 from rlpost.architectures import HEADING, examined
 from rlpost.batching import batches, collate
+from rlpost.engines.hf import HfEngine
 from rlpost.errors import UserError
 from rlpost.lora import LoraSettings, add_lora, linear_layers
 from rlpost.policy import PackedPolicy, cost_sentence
-from rlpost.types import Sample
+from rlpost.types import Prompt, Sample, Sampling
 from tests.architectures import FAMILIES, tiny_architecture
 from tests.tiny_learner import tiny_learner
 
@@ -140,6 +141,34 @@ def test_a_learner_trains_and_scores_both_ways(kind: str, tmp_path: Path, tiny_m
     packs = kind in ("gemma2", "cohere", "gpt_oss")
     assert learner.why_not_packed.startswith("" if packs else "the learner runs padded rows, not")
     assert bool(learner.why_not_packed) != packs
+
+
+@pytest.mark.parametrize(
+    ("kind", "together", "cached"),
+    [
+        ("llama", True, True),
+        ("qwen3_next", True, True),
+        ("minimax", False, True),
+        ("zamba2", False, False),
+        ("mamba", False, False),
+    ],
+)
+def test_the_reference_engine_samples_as_it_scores(
+    kind: str, together: bool, cached: bool, tmp_path: Path, tiny_model: Path
+) -> None:
+    """Prompts of several lengths together where filling them up changes nothing."""
+    tiny_architecture(kind).save_pretrained(tmp_path)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(tiny_model / name, tmp_path)
+    engine = HfEngine(tmp_path)
+    assert engine._way == (together, cached)
+    prompts = [Prompt(id=str(n), messages=(), token_ids=ids(n, n)) for n in (17, 5, 11)]
+    sampling = Sampling(temperature=1.0, max_tokens=12)
+    sampled = engine.generate(prompts, seeds_P_G=[[1, 2], [3, 4], [5, 6]], sampling=sampling)
+    for prompt, completions in zip(prompts, sampled, strict=True):
+        for completion in completions:
+            want = engine.score(prompt.token_ids, completion.token_ids)
+            assert list(completion.logprobs_T) == pytest.approx(want, abs=2e-5)
 
 
 def test_padded_rows_stay_within_the_budget_filling_included() -> None:
