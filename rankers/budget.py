@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from rankers.errors import DataError
-from rankers.prompts import Message, Tokenizer, cut, neutralise
+from rankers.prefix import CHARS_PER_TOKEN, beginning
+from rankers.prompts import Message, Tokenizer, cut, neutralise, one_line
 
 Ask = Callable[[str, Sequence[str]], list[Message]]
 """(query, passages shown) -> chat."""
@@ -46,11 +47,12 @@ class Budget:
         Raises DataError where even passages of ``min_passage_tokens`` make it too long.
         """
         # Neutralised first, as in training: it may lengthen a text, or shorten its white space.
-        passages = [neutralise(passage) for passage in passages]
+        passages = [neutralise(self._beginning(passage)) for passage in passages]
         if self.max_query_tokens is not None:
             query = cut(neutralise(query), self.tokenizer, self.max_query_tokens)
         limit = self.max_passage_tokens
         shown = list(passages) if limit is None else self._cut(passages, limit)
+        shown = [self._within_the_prompt(passage) for passage in shown]
         chat = ask(query, shown)
         excess = self.size(chat) - self.max_prompt_tokens
         if excess > 0:
@@ -91,6 +93,18 @@ class Budget:
 
     def _cut(self, passages: Sequence[str], limit: int) -> list[str]:
         return [cut(passage, self.tokenizer, limit) for passage in passages]
+
+    def _beginning(self, passage: str) -> str:
+        """As much of it as a prompt could hold. Counted as it will be shown."""
+        return beginning(
+            one_line(passage), self.max_prompt_tokens, lambda start: self._length(neutralise(start))
+        )
+
+    def _within_the_prompt(self, passage: str) -> str:
+        """A passage that is longer than a whole prompt, cut to that: it is counted faster."""
+        if len(passage) < CHARS_PER_TOKEN * self.max_prompt_tokens:
+            return passage
+        return cut(passage, self.tokenizer, self.max_prompt_tokens)
 
     def _length(self, text: str) -> int:
         encoded = self.tokenizer(

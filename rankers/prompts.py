@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from rankers.prefix import beginning
 from rankers.structure import neutralise as neutralise
 from rankers.structure import neutralise_fields as neutralise_fields
 from rankers.structure import one_line as one_line
@@ -47,17 +48,21 @@ def cut(text: str, tokenizer: Tokenizer, max_tokens: int) -> str:
     if max_tokens < 1:
         raise ValueError(f"max_tokens must be >= 1, got {max_tokens}")
     keep = max_tokens
+    text = beginning(text, max_tokens, lambda start: len(_offsets(start, tokenizer)))
     while True:
-        # Quiet: that a text is longer than the model's context is why it is cut.
-        encoded = tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-        offsets = encoded["offset_mapping"]
+        offsets = _offsets(text, tokenizer)
         if len(offsets) <= max_tokens:
             return text
         # A prefix may tokenize into more tokens than it had inside the whole: then keep fewer.
         text = text[: offsets[keep - 1][1]].rstrip() if keep else ""
         keep -= 1
+
+
+def _offsets(text: str, tokenizer: Tokenizer) -> Sequence[tuple[int, int]]:
+    # Quiet: that a text is longer than the model's context is why it is cut.
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+    offsets: Sequence[tuple[int, int]] = encoded["offset_mapping"]
+    return offsets
 
 
 def _compact(query: str, passages: Sequence[str]) -> list[Message]:

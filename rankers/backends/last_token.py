@@ -12,6 +12,7 @@ from rankers.backends.weights import load_whole
 from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
 from rankers.ports import Role
+from rankers.prefix import beginning
 from rankers.prompts import Message
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class LastTokenEmbedder:
         """See ``Embedder.embed``."""
         context = self._renderer.context
         room = None if context is None else context - 1
+        if room is not None:
+            texts = [beginning(text, room, lambda start: len(self._ids(start))) for text in texts]
         return self._embedded([self._ids(text)[:room] + self._end for text in texts])
 
     def embed_as(

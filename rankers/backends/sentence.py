@@ -12,6 +12,7 @@ from rankers.backends.weights import with_adapter
 from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
 from rankers.ports import Role
+from rankers.prefix import beginning
 from rankers.prompts import Message
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class SentenceEmbedder:
     def _encoded(
         self, encode: Callable[..., Any], texts: Sequence[str], prompt: str | None
     ) -> NDArray[np.float32]:
+        texts = read_of(texts, self._model.max_seq_length, self._model.tokenizer)
         with backend_boundary(f"sentence-transformers, on {len(texts)} texts"):
             vectors: NDArray[np.float32] = (
                 encode(
@@ -104,6 +106,18 @@ class SentenceEmbedder:
                 "fewer or shorter passages"
             )
         return self.embed([_plain(chat) for chat in chats])
+
+
+def read_of(texts: Sequence[str], tokens: int | None, tokenizer: Any) -> list[str]:
+    """The beginnings of texts that a model reads of them; each text is looked at once."""
+    if tokens is None:
+        return list(texts)
+
+    def count(start: str) -> int:
+        return len(tokenizer(start, add_special_tokens=False, verbose=False)["input_ids"])
+
+    found = {text: beginning(text, tokens, count) for text in dict.fromkeys(texts)}
+    return [found[text] for text in texts]
 
 
 class PlainChats:
@@ -147,7 +161,7 @@ class SentenceCrossScorer:
         """``max_tokens`` of query and passage together. Raises DataError where it is no model."""
         self._model = load_sentence_model("CrossEncoder", model_path, device=device, dtype=dtype)
         if max_tokens is not None:
-            self._model.max_length = max_tokens
+            self._model.max_seq_length = max_tokens
         if self._model.num_labels != 1:
             raise DataError(
                 f"{model_path} gives {self._model.num_labels} numbers per pair: a reranker is a "
@@ -157,6 +171,11 @@ class SentenceCrossScorer:
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """See ``CrossScorer.score``."""
+        tokenizer, most = self._model.tokenizer, self._model.max_seq_length
+        queries = read_of([query for query, _ in pairs], most, tokenizer)
+        pairs = list(
+            zip(queries, read_of([text for _, text in pairs], most, tokenizer), strict=True)
+        )
         scores = [0.0] * len(pairs)
         with backend_boundary(f"sentence-transformers, on {len(pairs)} pairs"):
             order = self._longest_first(pairs)
