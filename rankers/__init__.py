@@ -19,12 +19,13 @@ Usable alone: nothing here trains, and importing this package loads neither torc
     print(evaluate(run, collection.qrels, ["nDCG@10"]).mean)
 """
 
-from rankers.budget import Budget
-from rankers.datasets import load_collection
-from rankers.embeddings import CachedEmbedder
+from rankers.backends.embedding_cache import CachedEmbedder
+from rankers.datasets.load import load_collection
 from rankers.errors import BackendError, DataError, EngineError, RankerError, ScoreError
-from rankers.first_stage import bm25_run, bm25_tag
-from rankers.measures import Evaluation, evaluate, ndcg
+from rankers.evaluation.measures import Evaluation, evaluate, ndcg
+from rankers.evaluation.significance import PairedComparison, compare, corrected
+from rankers.files.trec import read_qrels, read_run, write_qrels, write_run
+from rankers.first_stage.bm25 import bm25_run, bm25_tag
 from rankers.methods import (
     bi_encoder_reranker,
     cross_encoder_reranker,
@@ -41,22 +42,23 @@ from rankers.methods import (
     setwise_likelihood_reranker,
     setwise_reranker,
 )
-from rankers.parsing import Parsed, parse_permutation
-from rankers.ports import (
+from rankers.methods.listwise import sliding_windows
+from rankers.prompting.budget import Budget
+from rankers.prompting.parsing import Parsed, parse_permutation
+from rankers.prompting.sanitize import neutralise
+from rankers.prompting.templates import cut, listwise_answer, listwise_messages
+from rankers.reranker.protocols import (
     Backend,
     ChatEmbedder,
-    Completion,
     CrossScorer,
     Embedder,
     LabelBackend,
     LabelScores,
     Likelihood,
     LikelihoodBackend,
+    TextCompletion,
 )
-from rankers.prompts import cut, listwise_answer, listwise_messages, neutralise
-from rankers.reranker import PlannedReranker, Reranker, ScoreKind, cascade
-from rankers.significance import Comparison, compare, corrected
-from rankers.trec import read_qrels, read_run, write_qrels, write_run
+from rankers.reranker.reranker import PlannedReranker, Reranker, ScoreKind, cascade
 from rankers.types import (
     Collection,
     Document,
@@ -68,7 +70,6 @@ from rankers.types import (
     ScoredDoc,
     Trace,
 )
-from rankers.windows import sliding_windows
 
 __all__ = [
     "Backend",
@@ -77,8 +78,6 @@ __all__ = [
     "CachedEmbedder",
     "ChatEmbedder",
     "Collection",
-    "Comparison",
-    "Completion",
     "CrossScorer",
     "DataError",
     "Document",
@@ -89,6 +88,7 @@ __all__ = [
     "LabelScores",
     "Likelihood",
     "LikelihoodBackend",
+    "PairedComparison",
     "Parsed",
     "Passage",
     "PlannedReranker",
@@ -101,6 +101,7 @@ __all__ = [
     "ScoreError",
     "ScoreKind",
     "ScoredDoc",
+    "TextCompletion",
     "Trace",
     "bi_encoder_reranker",
     "bm25_run",

@@ -1,5 +1,7 @@
 """All errors of `rankers`. Each takes one string, so that it survives pickling."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,3 +41,22 @@ def backend_boundary(doing: str) -> Iterator[None]:
         raise
     except Exception as exc:
         raise BackendError(f"{doing}: {type(exc).__name__}: {exc}") from exc
+
+
+class RlpostError(Exception):
+    """Base of everything rlpost raises on purpose."""
+
+
+class UserError(RlpostError, ValueError):
+    """Bad input from the person who started the command."""
+
+
+@contextmanager
+def boundary(error: type[RlpostError], doing: str) -> Iterator[None]:
+    """Turn any foreign exception raised inside into ``error``, saying what was being done."""
+    try:
+        yield
+    except RlpostError:
+        raise
+    except Exception as exc:
+        raise error(f"{doing}: {type(exc).__name__}: {exc}") from exc

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlpost.durable import rename_folder
-from rlpost.errors import CheckpointError, boundary
+from rankers.errors import boundary
+from rankers.files.atomic import rename_folder
+from rlpost.errors import CheckpointError
 
 FOLDER = "checkpoints"
 STATE = "state.json"

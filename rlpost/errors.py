@@ -14,16 +14,7 @@ RlpostError
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-
-class RlpostError(Exception):
-    """Base of everything rlpost raises on purpose."""
-
-
-class UserError(RlpostError, ValueError):
-    """Bad input from the person who started the command."""
+from rankers.errors import RlpostError, UserError
 
 
 class EngineError(RlpostError, RuntimeError):
@@ -52,14 +43,3 @@ class CheckpointError(RlpostError, RuntimeError):
 
 class OtherRunError(UserError, CheckpointError):
     """A run cannot go on with what it was not started with."""
-
-
-@contextmanager
-def boundary(error: type[RlpostError], doing: str) -> Iterator[None]:
-    """Turn any foreign exception raised inside into ``error``, saying what was being done."""
-    try:
-        yield
-    except RlpostError:
-        raise
-    except Exception as exc:
-        raise error(f"{doing}: {type(exc).__name__}: {exc}") from exc

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rankers.errors import RankerError
-from rankers.stages import renamed
-from rlpost.config import RunConfig
-from rlpost.config_task import RerankerReward
-from rlpost.digests import folder_digests
-from rlpost.durable import write_text
-from rlpost.errors import OtherRunError, RlpostError
-from rlpost.models import resolve
+from rankers.errors import RankerError, RlpostError
+from rankers.files.atomic import write_text
+from rankers.files.digests import folder_digests
+from rankers.first_stage.by_name import renamed
+from rankers.model_path import resolve
+from rlpost.config.run import RunConfig
+from rlpost.config.task import RerankerReward
+from rlpost.errors import OtherRunError
 
 FILE = "identity.json"
 
@@ -134,7 +134,7 @@ def _changed_digests(then: Identity, now: Identity, name: str) -> Iterator[str]:
 
 def _judge_digests(model: str) -> dict[str, str]:
     """Of the reranker that gives the reward; with its base, where it is an adapter."""
-    from rlpost.reranking.run import located
+    from rlpost.serving.model_spec import located
 
     try:
         found = located(model, None, {}, None)

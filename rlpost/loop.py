@@ -5,56 +5,24 @@
 
 With dynamic sampling, groups that teach nothing are replaced before the learner sees them.
 
-``workers.driver`` runs the same functions in other processes; with ``max_lag: 0`` it reproduces
-this loop bit for bit.
+``workers.train.driver`` runs the same functions in other processes; with ``max_lag: 0`` it
+reproduces this loop bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from rlpost.dynamic_sampling import (
-    DynamicSampling,
+from rlpost.protocols import CreditedLearner, Engine, Learner, PromptSource, Reward
+from rlpost.rollout.collect import Plan, chunks, collect, ticket_at
+from rlpost.rollout.dynamic_sampling import (
     check_budget,
     common_reward,
     is_left_out,
     sampling_metrics,
 )
-from rlpost.errors import RewardError, boundary
-from rlpost.ports import CreditedLearner, Engine, GroupReward, Learner, PromptSource, Reward
-from rlpost.scores import group_scores, one_score
-from rlpost.seeding import sampling_seeds
-from rlpost.types import (
-    Completion,
-    Group,
-    GroupKey,
-    Prompt,
-    Rollout,
-    Sampling,
-    Stretch,
-    Ticket,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """The numbers of a run that every layout needs."""
-
-    run_id: str
-    seed: int
-    steps: int
-    groups_per_step: int
-    group_size: int
-    prompts_per_call: int
-    """Prompts of one engine call. Part of the plan because an engine's rounding may depend on its
-    batch."""
-    sampling: Sampling
-    policies: Path
-    """Folder of the published ``policy-v{N}`` adapters."""
-    dynamic_sampling: DynamicSampling | None = None
-    """None: a step is made of the next prompts, whatever their groups teach."""
+from rlpost.types import Group, Stretch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,58 +106,3 @@ def groups_of_step(
                 doing="sampling the groups of a step",
             )
     return groups, left_out
-
-
-def ticket_at(index: int, plan: Plan, source: PromptSource, *, attempt: int = 0) -> Ticket:
-    """Ticket number ``index`` of the run's prompt stream."""
-    prompt = source.prompt(index)
-    key = GroupKey(plan.run_id, source.epoch(index), prompt.id, attempt)
-    return Ticket(index=index, key=key, prompt=prompt)
-
-
-def chunks(tickets: Sequence[Ticket], size: int) -> Iterator[Sequence[Ticket]]:
-    """Consecutive slices of ``tickets``: one engine call each."""
-    for start in range(0, len(tickets), size):
-        yield tickets[start : start + size]
-
-
-def collect(
-    tickets: Sequence[Ticket], *, plan: Plan, engine: Engine, reward: Reward
-) -> list[Group]:
-    """Sample and score ``plan.group_size`` siblings for each ticket, in ticket order."""
-    completions_P_G = sample(tickets, plan=plan, engine=engine)
-    return [
-        Group(ticket=ticket, rollouts=scored(ticket.prompt, completions_G, reward))
-        for ticket, completions_G in zip(tickets, completions_P_G, strict=True)
-    ]
-
-
-def sample(tickets: Sequence[Ticket], *, plan: Plan, engine: Engine) -> list[list[Completion]]:
-    """One engine call: ``plan.group_size`` completions for each ticket, seeded by address."""
-    return engine.generate(
-        [ticket.prompt for ticket in tickets],
-        seeds_P_G=[sampling_seeds(plan.seed, t.key, plan.group_size) for t in tickets],
-        sampling=plan.sampling,
-    )
-
-
-def scored(
-    prompt: Prompt, completions_G: Sequence[Completion], reward: Reward
-) -> tuple[Rollout, ...]:
-    """Score siblings; whatever a scorer raises becomes a RewardError that names the prompt.
-
-    So does an answer that is no score: see ``rlpost.scores``.
-    """
-    with boundary(RewardError, f"reward of prompt {prompt.id!r}"):
-        if isinstance(reward, GroupReward):
-            scores_G = group_scores(prompt, completions_G, reward.group(prompt, completions_G))
-        else:
-            count = len(completions_G)
-            scores_G = tuple(
-                one_score(prompt, i, count, reward(prompt, completion))
-                for i, completion in enumerate(completions_G)
-            )
-    return tuple(
-        Rollout(completion=completion, score=score)
-        for completion, score in zip(completions_G, scores_G, strict=True)
-    )

@@ -46,7 +46,7 @@ def local_ray() -> Iterator[None]:
     """One small Ray for all tests of actors."""
     import ray
 
-    from workers.cluster import start_local
+    from workers.train.cluster import start_local
 
     start_local(num_cpus=4)
     yield

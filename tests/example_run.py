@@ -7,9 +7,9 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlpost.metrics import group_metrics
-from rlpost.rundir import RunDir
-from rlpost.summary import Delta, Summary
+from rlpost.tracking.metrics import group_metrics
+from rlpost.tracking.run_dir import RunDir
+from rlpost.tracking.summary import Delta, Summary
 from rlpost.types import Completion, Group, GroupKey, Message, Prompt, Rollout, Score, Ticket
 
 CONFIG = "name: example\nseed: 0\nsteps: 40\nmodel:\n  path: tiny-ranker\n"

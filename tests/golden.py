@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlpost.sampled import SampledTokens
+from rlpost.batch.sampled_tokens import SampledTokens
 from tests.paths import SHARED
 
 FILE = SHARED / "golden" / "golden_rl.json"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rlpost.buffer import GroupBuffer
-from rlpost.parcel import Lease, Parcel
+from rlpost.streaming.group_queue import GroupBuffer
+from rlpost.streaming.messages import Lease, QueuedGroup
 from rlpost.types import GroupKey
 
 ROWS, SIZE = 4, 10
@@ -19,8 +19,8 @@ class Clock:
         return self.now
 
 
-def parcel(index: int, *, version: int = 0, attempt: int = 0, size: int = SIZE) -> Parcel:
-    return Parcel(
+def parcel(index: int, *, version: int = 0, attempt: int = 0, size: int = SIZE) -> QueuedGroup:
+    return QueuedGroup(
         key=GroupKey("run", 0, f"q{index}", attempt),
         index=index,
         version=version,

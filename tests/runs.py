@@ -7,11 +7,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from rlpost.dynamic_sampling import DynamicSampling
-from rlpost.loop import Plan, StepRecord, train
+from rlpost.loop import StepRecord, train
+from rlpost.rollout.collect import Plan
+from rlpost.rollout.dynamic_sampling import DynamicSampling
 from rlpost.types import Sampling
 from tests.fakes import CoarseReward, HashLearner, LengthReward, NumberSource, ScriptedEngine
-from workers.spec import CanarySpec, CheckpointPlan, Observers, Resources, RunSpec, Streaming
+from workers.train.spec import CanarySpec, CheckpointPlan, Observers, Resources, RunSpec, Streaming
 
 ONE_WORKER = Resources()
 FAST = Streaming(start_s=600, stall_s=240, lease_ttl_s=240)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlpost.build_learner import build_learner
-from rlpost.learner import TorchLearner
-from rlpost.lora import LoraSettings
-from rlpost.optim import OptimSettings
+from rlpost.learner.build import build_learner
+from rlpost.learner.learner import TorchLearner
+from rlpost.learner.optim import OptimSettings
 from rlpost.types import Completion, Group, GroupKey, Prompt, Rollout, Score, Ticket
+from rlpost.weights.lora import LoraSettings
 
 
 def tiny_learner(folder: Path, **overrides: Any) -> TorchLearner:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import ray
 
-from rlpost.suite.cell import Cell, Outcome, run_cell
-from workers.cluster import LOCAL, start_local
-from workers.interrupt import handler_kept
+from rlpost.cli.suite.cell import Cell, CellResult, run_cell
+from workers.signals import handler_kept
+from workers.train.cluster import LOCAL, start_local
 
 
-def run_cells(cells: Sequence[Cell], *, at_once: int, address: str | None) -> Iterator[Outcome]:
+def run_cells(cells: Sequence[Cell], *, at_once: int, address: str | None) -> Iterator[CellResult]:
     """Outcomes as they come. One CPU per cell; a task that dies with its process is an outcome too.
 
     ``address``: of the Ray cluster to join, whose machines must see the same folders; None for one
@@ -33,16 +33,16 @@ def run_cells(cells: Sequence[Cell], *, at_once: int, address: str | None) -> It
             ray.shutdown()
 
 
-def _run_there(folder: Path, cell: Cell) -> Outcome:
+def _run_there(folder: Path, cell: Cell) -> CellResult:
     """Paths in a suite are relative to where the command was started."""
     with chdir(folder):
         return run_cell(cell)
 
 
-def _outcomes(cells: list[Cell], at_once: int) -> Iterator[Outcome]:
+def _outcomes(cells: list[Cell], at_once: int) -> Iterator[CellResult]:
     task = ray.remote(num_cpus=1, max_retries=0)(_run_there)
     folder = Path.cwd()
-    running: dict[ray.ObjectRef[Outcome], Cell] = {}
+    running: dict[ray.ObjectRef[CellResult], Cell] = {}
     waiting = cells[::-1]
     while running or waiting:
         while waiting and len(running) < at_once:
@@ -54,4 +54,4 @@ def _outcomes(cells: list[Cell], at_once: int) -> Iterator[Outcome]:
             yield ray.get(ready)
         except ray.exceptions.RayError as error:
             reason = " ".join(str(error).split())[-300:]
-            yield Outcome(cell=cell, result=None, error=f"{type(error).__name__}: {reason}")
+            yield CellResult(cell=cell, result=None, error=f"{type(error).__name__}: {reason}")

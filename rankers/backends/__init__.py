@@ -1,1 +1,1 @@
-"""Models that answer rankers' questions: everything here implements ``rankers.ports``."""
+"""Model backends: implementations of ``rankers.reranker.protocols``."""

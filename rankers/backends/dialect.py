@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rankers.chat import without_system
 from rankers.errors import DataError
+from rankers.prompting.chat import without_system
 
 MOST_LESSONS = 8
 """Refusals that one request can be changed for."""

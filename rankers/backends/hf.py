@@ -11,8 +11,8 @@ from torch import Tensor
 from rankers.backends.rendering import Given, P, Renderer, T, answer_fitting
 from rankers.backends.weights import load_whole, with_adapter
 from rankers.errors import BackendError, backend_boundary
-from rankers.ports import Completion, LabelScores, Likelihood
-from rankers.prompts import Message
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import LabelScores, Likelihood, TextCompletion
 
 Dtype = Literal["float32", "bfloat16"]
 
@@ -69,8 +69,8 @@ class HfBackend:
         return self._renderer
 
     def complete(
-        self, chats: Sequence[Sequence[Message]], *, max_tokens: int
-    ) -> list[Completion | BackendError]:
+        self, chats: Sequence[Sequence[ChatMessage]], *, max_tokens: int
+    ) -> list[TextCompletion | BackendError]:
         """See ``Backend.complete``."""
         return answer_fitting(
             self._renderer.prompts(chats, room=max_tokens),
@@ -83,7 +83,7 @@ class HfBackend:
         )
 
     def label_logprobs(
-        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+        self, chats: Sequence[Sequence[ChatMessage]], *, labels: Sequence[str], primer: str
     ) -> list[LabelScores | BackendError]:
         """See ``LabelBackend.label_logprobs``. Raises DataError on a label of several tokens."""
         start, label_ids = self._renderer.label_ids(labels, primer)
@@ -98,7 +98,7 @@ class HfBackend:
         )
 
     def likelihoods(
-        self, chats: Sequence[Sequence[Message]], *, answers: Sequence[str]
+        self, chats: Sequence[Sequence[ChatMessage]], *, answers: Sequence[str]
     ) -> list[Likelihood | BackendError]:
         """See ``LikelihoodBackend.likelihoods``."""
         return answer_fitting(
@@ -132,7 +132,7 @@ class HfBackend:
         return [found[i] for i in range(len(prompts))]
 
     @torch.inference_mode()
-    def _generate(self, prompts: Sequence[list[int]], *, max_tokens: int) -> list[Completion]:
+    def _generate(self, prompts: Sequence[list[int]], *, max_tokens: int) -> list[TextCompletion]:
         ids, mask = self._padded(prompts)
         output = self._model.generate(
             ids,
@@ -213,12 +213,12 @@ class HfBackend:
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
         return ids.to(self._model.device), mask.to(self._model.device)
 
-    def _completion(self, prompt: Sequence[int], generated: Sequence[int]) -> Completion:
+    def _completion(self, prompt: Sequence[int], generated: Sequence[int]) -> TextCompletion:
         end = next(
             (i + 1 for i, token in enumerate(generated) if token in self._renderer.stop), None
         )
         kept = generated[:end]
-        return Completion(
+        return TextCompletion(
             text=self._renderer.answer(prompt, kept),
             prompt_tokens=len(prompt),
             generated_tokens=len(kept),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from rankers.backends.rendering import Renderer
 from rankers.backends.sentence_load import own_prompts
 from rankers.backends.weights import load_whole
-from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
-from rankers.ports import Role
 from rankers.prefix import beginning
-from rankers.prompts import Message
+from rankers.prompting.budget import Budget
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import Role
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ class LastTokenEmbedder:
         own = self._prompts[role] if prompt is None else prompt
         return self.embed([own + text for text in texts])
 
-    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
+    def embed_chats(self, chats: Sequence[Sequence[ChatMessage]]) -> NDArray[np.float32]:
         """See ``ChatEmbedder.embed_chats``."""
         rows: list[list[int]] = []
         for prompt in self._renderer.prompts(chats, room=0):

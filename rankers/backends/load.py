@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from rankers.backends.embedding_cache import CachedEmbedder
 from rankers.backends.rendering import Renderer
-from rankers.embeddings import CachedEmbedder
 from rankers.errors import DataError
-from rankers.families import ADAPTER_CONFIG, Trained, base_of
+from rankers.prompting.model_families import ADAPTER_CONFIG, Trained, base_of
 
 BackendName = Literal["vllm", "hf", "openai", "sentence-transformers"]
 Need = Literal["text", "labels", "likelihood", "embeddings", "pairs"]
@@ -39,7 +39,9 @@ class ModelSpec:
     tokenizer: str | None = None
     """Model folder with the endpoint's tokenizer: without it, passages cannot be cut there."""
     trained_on: str | None = None
-    """Template of ``rankers.families`` that it was trained on, where more than its name tells."""
+    """Template of ``rankers.prompting.model_families`` that it was trained on, where more than its
+    name tells.
+    """
     trained: Trained | None = None
     """All that shaped the prompts it was trained on, where its run tells."""
 
@@ -53,17 +55,17 @@ class ModelSpec:
         return self.base or (self.name if self.adapter is None else base_of(self.adapter))
 
 
-class Engine(NamedTuple):
+class LoadedBackend(NamedTuple):
     """Something that answers, and what its prompts are measured with."""
 
     backend: Any
-    """Implements the protocols of ``rankers.ports`` that SERVES promises."""
+    """Implements the protocols of ``rankers.reranker.protocols`` that SERVES promises."""
     tokenizer: Renderer | None
 
 
-def load(
+def load_backend(
     model: ModelSpec, backend: BackendName, need: Need, chat_options: Mapping[str, object]
-) -> Engine:
+) -> LoadedBackend:
     """Load ``model`` for what a method needs. Raises DataError where the parts do not fit."""
     causal = need in ("text", "labels", "likelihood")
     bi_encoder = need == "embeddings" and backend == "sentence-transformers"
@@ -75,16 +77,16 @@ def load(
     return _LOADERS[backend](model, need, chat_options)
 
 
-def with_adapter(loaded: Engine, adapter: Path) -> Engine | None:
+def with_adapter(loaded: LoadedBackend, adapter: Path) -> LoadedBackend | None:
     """The same engine answering with another adapter; None where it has to be loaded anew."""
     from rankers.backends.vllm import VllmBackend
 
     if not isinstance(loaded.backend, VllmBackend):
         return None
-    return Engine(loaded.backend.with_adapter(adapter), loaded.tokenizer)
+    return LoadedBackend(loaded.backend.with_adapter(adapter), loaded.tokenizer)
 
 
-def _vllm(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> Engine:
+def _vllm(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> LoadedBackend:
     from rankers.backends.vllm import VllmBackend
 
     vllm = VllmBackend(
@@ -94,17 +96,17 @@ def _vllm(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> E
         max_length=model.max_length,
         chat_options=chat_options,
     )
-    return Engine(vllm, vllm.chat_tokenizer)
+    return LoadedBackend(vllm, vllm.chat_tokenizer)
 
 
-def _hf(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> Engine:
+def _hf(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> LoadedBackend:
     if need == "embeddings":
         from rankers.backends.last_token import LastTokenEmbedder
 
         embedder = LastTokenEmbedder(
             model.weights, max_tokens=model.max_length, dtype=model.dtype, device=_device()
         )
-        return Engine(CachedEmbedder(embedder=embedder), embedder.chat_tokenizer)
+        return LoadedBackend(CachedEmbedder(embedder=embedder), embedder.chat_tokenizer)
     from rankers.backends.hf import HfBackend
 
     hf = HfBackend(
@@ -115,31 +117,31 @@ def _hf(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> Eng
         max_length=model.max_length,
         chat_options=chat_options,
     )
-    return Engine(hf, hf.chat_tokenizer)
+    return LoadedBackend(hf, hf.chat_tokenizer)
 
 
-def _openai(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> Engine:
+def _openai(model: ModelSpec, need: Need, chat_options: Mapping[str, object]) -> LoadedBackend:
     from rankers.backends.openai import OpenAiBackend
 
     if model.endpoint.get("base_url") is None:
         raise DataError("backend openai needs the endpoint's --base-url, such as http://host/v1")
     endpoint = OpenAiBackend(model=model.name, chat_options=chat_options, **model.endpoint)
     if model.tokenizer is None:
-        return Engine(endpoint, None)
+        return LoadedBackend(endpoint, None)
     renderer = Renderer(model.tokenizer, chat_options=chat_options, max_length=model.max_length)
-    return Engine(endpoint, renderer)
+    return LoadedBackend(endpoint, renderer)
 
 
 def _sentence_transformers(
     model: ModelSpec, need: Need, chat_options: Mapping[str, object]
-) -> Engine:
+) -> LoadedBackend:
     from rankers.backends.sentence import SentenceCrossScorer, SentenceEmbedder
 
     if need == "pairs":
         scorer = SentenceCrossScorer(
             model.weights, max_tokens=model.max_length, dtype=model.dtype, device=_device()
         )
-        return Engine(scorer, None)
+        return LoadedBackend(scorer, None)
     embedder = SentenceEmbedder(
         model.weights,
         adapter=model.adapter,
@@ -147,10 +149,10 @@ def _sentence_transformers(
         dtype=model.dtype,
         device=_device(),
     )
-    return Engine(CachedEmbedder(embedder=embedder), None)
+    return LoadedBackend(CachedEmbedder(embedder=embedder), None)
 
 
-_LOADERS: Mapping[BackendName, Callable[[ModelSpec, Need, Mapping[str, object]], Engine]] = {
+_LOADERS: Mapping[BackendName, Callable[[ModelSpec, Need, Mapping[str, object]], LoadedBackend]] = {
     "vllm": _vllm,
     "hf": _hf,
     "openai": _openai,

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from rankers.backends.dialect import MOST_LESSONS, Dialect, answer_of
 from rankers.errors import BackendError, DataError, NoEngineError
-from rankers.ports import Completion, LabelScores
-from rankers.prompts import Message
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import LabelScores, TextCompletion
 from rankers.secrets import key_of, plain_url, without_key
 
 KEY = "OPENAI_API_KEY"
@@ -87,13 +87,13 @@ class OpenAiBackend:
         return _rebuilt, (self._settings,)
 
     def complete(
-        self, chats: Sequence[Sequence[Message]], *, max_tokens: int
-    ) -> list[Completion | BackendError]:
+        self, chats: Sequence[Sequence[ChatMessage]], *, max_tokens: int
+    ) -> list[TextCompletion | BackendError]:
         """See ``Backend.complete``."""
         return self._run(self._all([self._complete(chat, max_tokens) for chat in chats]))
 
     def label_logprobs(
-        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+        self, chats: Sequence[Sequence[ChatMessage]], *, labels: Sequence[str], primer: str
     ) -> list[LabelScores | BackendError]:
         """See ``LabelBackend.label_logprobs``; exact on a vLLM server.
 
@@ -112,7 +112,7 @@ class OpenAiBackend:
             self._loop = None
 
     async def _label_logprobs(
-        self, chats: Sequence[Sequence[Message]], labels: list[str], primer: str
+        self, chats: Sequence[Sequence[ChatMessage]], labels: list[str], primer: str
     ) -> list[LabelScores | BackendError]:
         options: dict[str, Any] = {"logprobs": True}
         if self._vllm_server:
@@ -157,16 +157,16 @@ class OpenAiBackend:
         tokens: list[int] = answer["tokens"]
         return tokens
 
-    async def _complete(self, chat: Sequence[Message], max_tokens: int) -> Completion:
+    async def _complete(self, chat: Sequence[ChatMessage], max_tokens: int) -> TextCompletion:
         response = await self._ask(chat, max_tokens=max_tokens)
-        return Completion(
+        return TextCompletion(
             text=answer_of(response.choices[0]),
             prompt_tokens=response.usage.prompt_tokens if response.usage else 0,
             generated_tokens=response.usage.completion_tokens if response.usage else 0,
         )
 
     async def _label_scores(
-        self, chat: Sequence[Message], names: Sequence[str], options: dict[str, Any]
+        self, chat: Sequence[ChatMessage], names: Sequence[str], options: dict[str, Any]
     ) -> LabelScores:
         response = await self._ask(chat, max_tokens=1, **options)
         logprobs = response.choices[0].logprobs
@@ -187,7 +187,11 @@ class OpenAiBackend:
         )
 
     async def _ask(
-        self, chat: Sequence[Message], *, extra: Mapping[str, object] | None = None, **options: Any
+        self,
+        chat: Sequence[ChatMessage],
+        *,
+        extra: Mapping[str, object] | None = None,
+        **options: Any,
     ) -> Any:
         from openai import BadRequestError
 

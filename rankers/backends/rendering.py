@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from rankers.chat import ChatTemplate, answer_text
 from rankers.errors import BackendError, DataError
-from rankers.prompts import Message
+from rankers.prompting.chat import ChatTemplate, answer_text
+from rankers.prompting.templates import ChatMessage
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -54,7 +54,7 @@ class Renderer:
         self.stop: frozenset[int] = frozenset(stop - {None})
 
     def prompts(
-        self, chats: Sequence[Sequence[Message]], *, room: int, primer: Sequence[int] = ()
+        self, chats: Sequence[Sequence[ChatMessage]], *, room: int, primer: Sequence[int] = ()
     ) -> list[list[int] | BackendError]:
         """Token ids of each chat up to where the answer begins, then ``primer``.
 
@@ -64,7 +64,7 @@ class Renderer:
         return [self._too_long(prompt, room) or prompt for prompt in prompts]
 
     def given(
-        self, chats: Sequence[Sequence[Message]], answers: Sequence[str]
+        self, chats: Sequence[Sequence[ChatMessage]], answers: Sequence[str]
     ) -> list[Given | BackendError]:
         """Token ids of chats and their answers, BackendError in place of what does not fit.
 
@@ -97,13 +97,13 @@ class Renderer:
         return answer_text(self.tokenizer, (), token_ids)
 
     def answer(self, prompt: Sequence[int], token_ids: Sequence[int]) -> str:
-        """See ``rankers.chat.answer_text``."""
+        """See ``rankers.prompting.chat.answer_text``."""
         return answer_text(self.tokenizer, prompt, token_ids)
 
     def __call__(
         self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool, verbose: bool
     ) -> Mapping[str, Any]:
-        """See ``rankers.prompts.Tokenizer``."""
+        """See ``rankers.prompting.templates.Tokenizer``."""
         encoded: Mapping[str, Any] = self.tokenizer(
             text,
             add_special_tokens=add_special_tokens,
@@ -113,12 +113,12 @@ class Renderer:
         return encoded
 
     def apply_chat_template(
-        self, chat: Sequence[Message], *, add_generation_prompt: bool, return_dict: bool
+        self, chat: Sequence[ChatMessage], *, add_generation_prompt: bool, return_dict: bool
     ) -> Sequence[int]:
-        """See ``rankers.budget.ChatTokenizer``; with this model's own options."""
+        """See ``rankers.prompting.budget.ChatTokenizer``; with this model's own options."""
         return self._ids(chat)
 
-    def _ids(self, chat: Sequence[Message]) -> list[int]:
+    def _ids(self, chat: Sequence[ChatMessage]) -> list[int]:
         if not self.encoder_decoder:
             return self.chat(chat)
         text = "\n".join(self.chat.harmless(turn["content"]) for turn in chat)

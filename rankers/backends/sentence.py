@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rankers.backends.sentence_load import load_sentence_model
 from rankers.backends.weights import with_adapter
-from rankers.budget import Budget
 from rankers.errors import BackendError, DataError, backend_boundary
-from rankers.ports import Role
 from rankers.prefix import beginning
-from rankers.prompts import Message
+from rankers.prompting.budget import Budget
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import Role
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ class SentenceEmbedder:
             )
         return vectors
 
-    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
+    def embed_chats(self, chats: Sequence[Sequence[ChatMessage]]) -> NDArray[np.float32]:
         """See ``ChatEmbedder.embed_chats``: the turns' texts, one after the other."""
         budget = self.budget
         longest = max(map(budget.size, chats)) if budget else 0
@@ -129,7 +129,7 @@ class PlainChats:
     def __call__(
         self, text: str, *, add_special_tokens: bool, return_offsets_mapping: bool, verbose: bool
     ) -> Mapping[str, Any]:
-        """See ``rankers.prompts.Tokenizer``."""
+        """See ``rankers.prompting.templates.Tokenizer``."""
         encoded: Mapping[str, Any] = self._tokenizer(
             text,
             add_special_tokens=add_special_tokens,
@@ -139,9 +139,9 @@ class PlainChats:
         return encoded
 
     def apply_chat_template(
-        self, chat: Sequence[Message], *, add_generation_prompt: bool, return_dict: bool
+        self, chat: Sequence[ChatMessage], *, add_generation_prompt: bool, return_dict: bool
     ) -> Sequence[int]:
-        """See ``rankers.budget.ChatTokenizer``."""
+        """See ``rankers.prompting.budget.ChatTokenizer``."""
         ids: Sequence[int] = self._tokenizer(_plain(chat), verbose=False)["input_ids"]
         return ids
 
@@ -209,5 +209,5 @@ class SentenceCrossScorer:
         return logits
 
 
-def _plain(chat: Sequence[Message]) -> str:
+def _plain(chat: Sequence[ChatMessage]) -> str:
     return "\n".join(turn["content"] for turn in chat)

@@ -23,8 +23,8 @@ from rankers.backends.vllm_start import (
 )
 from rankers.backends.weights import check_causal
 from rankers.errors import BackendError, DataError, NoEngineError, backend_boundary
-from rankers.ports import Completion, LabelScores, Likelihood
-from rankers.prompts import Message
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import LabelScores, Likelihood, TextCompletion
 
 MOST_LABELS = 128
 """What vLLM 0.32 takes as ``logprob_token_ids``."""
@@ -110,8 +110,8 @@ class VllmBackend:
         return self._renderer
 
     def complete(
-        self, chats: Sequence[Sequence[Message]], *, max_tokens: int
-    ) -> list[Completion | BackendError]:
+        self, chats: Sequence[Sequence[ChatMessage]], *, max_tokens: int
+    ) -> list[TextCompletion | BackendError]:
         """See ``Backend.complete``."""
         return answer_fitting(
             self._renderer.prompts(chats, room=max_tokens),
@@ -119,7 +119,7 @@ class VllmBackend:
         )
 
     def label_logprobs(
-        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+        self, chats: Sequence[Sequence[ChatMessage]], *, labels: Sequence[str], primer: str
     ) -> list[LabelScores | BackendError]:
         """See ``LabelBackend.label_logprobs``. Raises DataError on a label of several tokens."""
         if len(labels) > MOST_LABELS:
@@ -132,7 +132,7 @@ class VllmBackend:
         )
 
     def likelihoods(
-        self, chats: Sequence[Sequence[Message]], *, answers: Sequence[str]
+        self, chats: Sequence[Sequence[ChatMessage]], *, answers: Sequence[str]
     ) -> list[Likelihood | BackendError]:
         """See ``LikelihoodBackend.likelihoods``."""
         return answer_fitting(self._renderer.given(chats, answers), self._likelihoods)
@@ -146,7 +146,7 @@ class VllmBackend:
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def _complete(self, prompts: list[list[int]], max_tokens: int) -> list[Completion]:
+    def _complete(self, prompts: list[list[int]], max_tokens: int) -> list[TextCompletion]:
         outputs = self._run(
             prompts,
             max_tokens=max_tokens,
@@ -154,7 +154,7 @@ class VllmBackend:
         )
         answers = [output.outputs[0].token_ids for output in outputs]
         return [
-            Completion(
+            TextCompletion(
                 text=self._renderer.answer(prompt, answer),
                 prompt_tokens=len(prompt),
                 generated_tokens=len(answer),

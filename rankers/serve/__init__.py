@@ -1,1 +1,1 @@
-"""Rerankers over HTTP: see `rankers.serve.service` for the seam between engine and routes."""
+"""Rerankers over HTTP: `rankers.serve.engine.service` is the seam between engine and routes."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TextIO
 
-from rankers.serve.private import traced
+from rankers.serve.http.private import traced
 
 LOGGER = logging.getLogger("rlpost.serve")
 

@@ -12,15 +12,15 @@ from functools import partial
 from pathlib import Path
 from socket import socket
 
-from rankers.build import RerankerSpec
-from rankers.serve.app import create_app
-from rankers.serve.auth import accepted_keys
-from rankers.serve.follow import follow
+from rankers.methods.by_name import RerankerSpec
+from rankers.serve.engine.follow import follow
+from rankers.serve.engine.service import ModelInfo, Service
+from rankers.serve.engine.supervisor import Supervisor
+from rankers.serve.http.app import create_app
+from rankers.serve.http.auth import accepted_keys
+from rankers.serve.http.server import listening, server
 from rankers.serve.log import log_to
-from rankers.serve.server import listening, server
-from rankers.serve.service import ModelInfo, Service
 from rankers.serve.settings import Settings
-from rankers.serve.supervisor import Supervisor
 
 EXAMPLE = {"query": "largest item", "documents": ["Sort a list.", "Return the largest item."]}
 
@@ -29,7 +29,7 @@ Newest = Callable[[Path], Path | None]
 """Run folder -> its newest adapter, if it has one."""
 
 
-def run(settings: Settings, specs: Mapping[str, RerankerSpec], newest: Newest) -> None:
+def run_server(settings: Settings, specs: Mapping[str, RerankerSpec], newest: Newest) -> None:
     """Serve ``specs`` until SIGTERM or Ctrl-C; says on standard output where, and logs to error.
 
     ``newest`` is asked for the adapters of models that follow a run.

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from rankers.config_file import Section
 from rankers.secrets import plain_url
-from rankers.section import Section
 
-Name = Annotated[str, Field(pattern=r"^[\w.:/-]+$", max_length=200)]
+ModelName = Annotated[str, Field(pattern=r"^[\w.:/-]+$", max_length=200)]
 
 Url = Annotated[str, AfterValidator(partial(plain_url, variable="OPENAI_API_KEY"))]
 
@@ -19,9 +19,9 @@ Url = Annotated[str, AfterValidator(partial(plain_url, variable="OPENAI_API_KEY"
 class ModelSettings(Section):
     """A reranker under a name of its own; what is not given is the default of `rlpost rerank`."""
 
-    name: Name
+    name: ModelName
     """What requests call it."""
-    aliases: tuple[Name, ...] = ()
+    aliases: tuple[ModelName, ...] = ()
     """Other names for it: those that clients of another service have in their code."""
     method: str
     """listwise, first, setwise, pairwise, rank-r1, e2rank, cross-encoder ..."""
@@ -80,9 +80,9 @@ class Limits(Section):
     """Of their texts together, at four characters a token."""
     deadline_s: Annotated[float, Field(gt=0)] = 120.0
     """For a request, from its arrival; a request may ask for less. Beyond: 504."""
-    silence_s: Annotated[float, Field(gt=0)] = 300.0
+    hang_timeout_s: Annotated[float, Field(gt=0)] = 300.0
     """Of an engine that has work; then it hangs and is replaced. Never before deadline_s."""
-    headers_s: Annotated[int, Field(ge=1)] = 10
+    header_timeout_s: Annotated[int, Field(ge=1)] = 10
     """For the head of a request to arrive, and for an idle connection; then it is closed."""
     body_s: Annotated[float, Field(gt=0)] = 30.0
     """For the body of a request to arrive; beyond: 408."""
@@ -93,7 +93,7 @@ class Limits(Section):
     leaving_bytes: Annotated[int, Field(ge=1)] = 128 * 2**20
     """Of answers that clients have yet to take, together; beyond, the connection that has waited
     longest is cut."""
-    grace_s: Annotated[float, Field(ge=0)] = 3.0
+    drain_grace_s: Annotated[float, Field(ge=0)] = 3.0
     """After SIGTERM, for load balancers to see that /ready answers 503; new requests are served."""
 
     @model_validator(mode="after")

@@ -10,27 +10,27 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from rankers.chat import chat_template
-from rankers.losses import first_joint, importance_nll
-from rankers.prompts import (
+from rankers.errors import UserError
+from rankers.methods.first import first_messages
+from rankers.prompting.chat import chat_template
+from rankers.prompting.templates import (
     FIRST_LABELS,
+    ChatMessage,
     FirstTemplate,
-    Message,
     Template,
-    first_messages,
     listwise_answer,
     listwise_messages,
 )
-from rlpost.batching import batches
-from rlpost.decoder import CausalLM
+from rankers.training.losses import first_joint, importance_nll
+from rlpost.batch.packing import batches
 from rlpost.distill.lists import TeacherList
-from rlpost.errors import UserError
-from rlpost.lora import LoraSettings, add_lora
-from rlpost.make_model.save import save_model
-from rlpost.models import Dtype, load_base
-from rlpost.policy import PackedPolicy
-from rlpost.publish import write_adapter
+from rlpost.learner.decoder import CausalLM
+from rlpost.learner.packed_policy import PackedPolicy
+from rlpost.models.loading import Dtype, load_base
+from rlpost.models.save import save_model
 from rlpost.types import Sample
+from rlpost.weights.lora import LoraSettings, add_lora
+from rlpost.weights.publish import write_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,7 +42,7 @@ Head = Callable[[Tensor, list[int]], Tensor]
 class Recipe(Protocol):
     """What tells one causal student from another."""
 
-    def chat(self, problem: TeacherList) -> Sequence[Message]: ...
+    def chat(self, problem: TeacherList) -> Sequence[ChatMessage]: ...
 
     def answer(self, problem: TeacherList) -> list[int]:
         """Token ids of the answer to learn, without the end of the turn."""
@@ -146,7 +146,7 @@ class First:
         self._primer = self._encode(self._written.before)
         self._labels = [self._label(label) for label in self._written.tokens[:num]]
 
-    def chat(self, problem: TeacherList) -> list[Message]:
+    def chat(self, problem: TeacherList) -> list[ChatMessage]:
         return first_messages(problem.query, problem.passages, template=self._template)
 
     def answer(self, problem: TeacherList) -> list[int]:
@@ -187,7 +187,7 @@ class Full:
             )
         self._separator = found[0]
 
-    def chat(self, problem: TeacherList) -> list[Message]:
+    def chat(self, problem: TeacherList) -> list[ChatMessage]:
         return listwise_messages(problem.query, problem.passages, template=self._template)
 
     def answer(self, problem: TeacherList) -> list[int]:

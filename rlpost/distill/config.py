@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from rlpost.config import DataConfig, EvaluationConfig, LoraConfig
-from rlpost.config_section import Section
-from rlpost.config_source import explain, merge_overrides, read_yaml
-from rlpost.errors import UserError
-from rlpost.prompting import STUDENTS, chat_options
+from rankers.config_file import Section, explain, merge_overrides, read_yaml
+from rankers.errors import UserError
+from rlpost.config.prompt_settings import STUDENTS, chat_options
+from rlpost.config.run import DataConfig, EvaluationConfig, LoraConfig
 
 LETTERS = 26
 
@@ -145,7 +144,7 @@ class DistillConfig(Section):
         return self
 
 
-def load(path: Path, overrides: Sequence[str] = ()) -> DistillConfig:
+def load_distillation(path: Path, overrides: Sequence[str] = ()) -> DistillConfig:
     """The distillation described by a YAML file and ``key.sub=value`` overrides.
 
     Raises UserError that lists every mistake at once.

@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from rankers.encoders import e2rank_messages
-from rankers.losses import e2rank_joint
-from rankers.modes import open_alike
+from rankers.errors import UserError
+from rankers.files.modes import open_alike
+from rankers.methods.e2rank import e2rank_messages
+from rankers.training.losses import e2rank_joint
 from rlpost.distill.config import E2RankStudent
 from rlpost.distill.lists import TeacherList
-from rlpost.encoder import Encoder
-from rlpost.encoder_rows import Row
-from rlpost.errors import UserError
-from rlpost.lora import LoraSettings, add_lora
-from rlpost.models import Dtype
-from rlpost.publish import write_adapter
+from rlpost.models.encoder import Encoder
+from rlpost.models.encoder_rows import Row
+from rlpost.models.loading import Dtype
+from rlpost.weights.lora import LoraSettings, add_lora
+from rlpost.weights.publish import write_adapter
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -10,7 +10,7 @@ import torch
 from rlpost.distill.lists import TeacherLists
 from rlpost.distill.students import Student
 from rlpost.errors import TrainingError
-from rlpost.optim import OptimSettings, adamw, learning_rate
+from rlpost.learner.optim import OptimSettings, adamw, learning_rate
 
 
 def fit(

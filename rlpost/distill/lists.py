@@ -6,14 +6,15 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rankers.prompts import Tokenizer, cut, neutralise
+from rankers.errors import UserError
+from rankers.prompting.sanitize import neutralise
+from rankers.prompting.templates import Tokenizer, cut
 from rankers.types import Collection, Run
-from rlpost.errors import UserError
-from rlpost.seeding import seed_at
+from rlpost.rollout.seeding import seed_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Texts:
+class ListTexts:
     """Queries and passages of a collection as a model sees them: neutralised and cut."""
 
     collection: Collection
@@ -68,7 +69,7 @@ class TeacherLists:
     """An endless stream of lists of equal length; every epoch visits each query once."""
 
     def __init__(
-        self, *, texts: Texts, run: Run, length: int, seed: int, shown: Run | None = None
+        self, *, texts: ListTexts, run: Run, length: int, seed: int, shown: Run | None = None
     ) -> None:
         """``run`` is the teacher's; lists are shown in the order of ``shown``, or shuffled.
 

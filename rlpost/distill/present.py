@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlpost.config import DataConfig
+from rlpost.config.run import DataConfig
 from rlpost.distill.config import DistillConfig, StudentModel
-from rlpost.present import checked, missing_data, missing_model, valid
+from rlpost.tasks.input_files import checked, missing_data, missing_model, valid
 
 
 def load_present(path: Path, overrides: Sequence[str] = ()) -> DistillConfig:

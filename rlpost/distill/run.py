@@ -10,26 +10,26 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from rankers.trec import read_run
+from rankers.files.trec import read_run
+from rankers.model_path import resolve
 from rankers.types import Collection, Passage, Query, Run, ScoredDoc
-from rlpost.claim import Claim, claimed
+from rlpost.diagnostics.monotony import warnings_of
 from rlpost.distill.config import DistillConfig
-from rlpost.distill.lists import TeacherLists, Texts, strangers
+from rlpost.distill.lists import ListTexts, TeacherLists, strangers
 from rlpost.distill.present import load_present
 from rlpost.distill.progress import watched
-from rlpost.distill.students import build, ranker
-from rlpost.evaluation import compared, save_run
-from rlpost.memory import PeakMemory
-from rlpost.models import load_bare_tokenizer, resolve
-from rlpost.monotony import warnings_of
-from rlpost.optim import OptimSettings
-from rlpost.rundir import CONFIG, RunDir
-from rlpost.seeding import seed_at
-from rlpost.stopwatch import Stopwatch
-from rlpost.summary import Summary, verdict
-from rlpost.tasks.rerank import held_out_queries
-from rlpost.tasks.rerank_data import candidate_lists, refuse_overlap
-from rlpost.tasks.task import HeldOut
+from rlpost.distill.students import build_student, ranker
+from rlpost.learner.optim import OptimSettings
+from rlpost.models.loading import load_bare_tokenizer
+from rlpost.rollout.seeding import seed_at
+from rlpost.tasks.base import HeldOut
+from rlpost.tasks.held_out import compared, save_run
+from rlpost.tasks.ranking.collection import candidate_lists, refuse_overlap
+from rlpost.tasks.ranking.prompts import held_out_queries
+from rlpost.tracking.claim import Claim, claimed
+from rlpost.tracking.resources import PeakMemory, Stopwatch
+from rlpost.tracking.run_dir import CONFIG, RunDir
+from rlpost.tracking.summary import Summary, verdict
 
 Say = Callable[[str], None]
 
@@ -39,7 +39,7 @@ class Lists:
     """What is learnt from and what is measured on."""
 
     training: TeacherLists
-    measured: Texts
+    measured: ListTexts
     held_out: HeldOut
 
 
@@ -65,14 +65,14 @@ def _distilled(cfg: DistillConfig, claim: Claim) -> Path:
     console = Console(stderr=True, highlight=False)
     clock = Stopwatch()
     with PeakMemory() as memory:
-        lists = prepare(cfg, say=console.print)
+        lists = prepare_lists(cfg, say=console.print)
         path = claim.path
         resolved = yaml.safe_dump(cfg.model_dump(mode="json"), sort_keys=False)
         run_dir = RunDir.create(path, resolved, claim)
         clock.lap("prepare")
         before = measured(cfg, lists, resolve(cfg.model.path), run_dir, "before")
         clock.lap("evaluate_before")
-        train(cfg, lists.training, run_dir, console)
+        train_student(cfg, lists.training, run_dir, console)
         clock.lap("train")
         after = measured(cfg, lists, path / "model", run_dir, "after")
         clock.lap("evaluate_after")
@@ -103,15 +103,15 @@ def _distilled(cfg: DistillConfig, claim: Claim) -> Path:
     return path
 
 
-def prepare(cfg: DistillConfig, *, say: Say) -> Lists:
+def prepare_lists(cfg: DistillConfig, *, say: Say) -> Lists:
     """Everything that needs no model."""
     tokenizer = load_bare_tokenizer(cfg.model.path)
 
-    def texts_of(split: str) -> tuple[Texts, Run]:
+    def texts_of(split: str) -> tuple[ListTexts, Run]:
         collection, run = candidate_lists(
             cfg.data, split, depth=cfg.candidates, say=say, seed=cfg.seed
         )
-        texts = Texts(
+        texts = ListTexts(
             collection=collection,
             tokenizer=tokenizer,
             passage_tokens=cfg.passage_tokens,
@@ -146,7 +146,7 @@ def by_labels(collection: Collection, run: Run) -> Run:
     }
 
 
-def queries(cfg: DistillConfig, texts: Texts, first_stage: Run) -> HeldOut:
+def queries(cfg: DistillConfig, texts: ListTexts, first_stage: Run) -> HeldOut:
     """The queries to measure on, the same for every run with the same data and seed."""
     collection = texts.collection
     chosen = held_out_queries(collection, limit=cfg.data.eval_queries, seed=cfg.seed)
@@ -191,12 +191,14 @@ def measured(cfg: DistillConfig, lists: Lists, model: Path, run_dir: RunDir, nam
     return run
 
 
-def train(cfg: DistillConfig, lists: TeacherLists, run_dir: RunDir, console: Console) -> None:
+def train_student(
+    cfg: DistillConfig, lists: TeacherLists, run_dir: RunDir, console: Console
+) -> None:
     """All steps; leaves the student in the run directory."""
     from rlpost.distill.fit import fit
 
     optim = cfg.optimizer
-    student = build(cfg)
+    student = build_student(cfg)
     with watched(console, steps=cfg.steps) as show:
 
         def observe(step: int, metrics: Mapping[str, float]) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rankers.reranker import Reranker
+from rankers.reranker.reranker import Reranker
 from rlpost.distill.config import DistillConfig, E2RankStudent, FirstStudent, FullStudent
 from rlpost.distill.lists import TeacherList
-from rlpost.lora import LoraSettings
-from rlpost.models import load_bare_tokenizer, load_tokenizer
+from rlpost.models.loading import load_bare_tokenizer, load_tokenizer
+from rlpost.weights.lora import LoraSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ class Student(Protocol):
         ...
 
 
-def build(cfg: DistillConfig) -> Student:
+def build_student(cfg: DistillConfig) -> Student:
     """The student of a config, untrained. Raises UserError for a model that cannot be one."""
     student = cfg.student
     loaded = load_bare_tokenizer if isinstance(student, E2RankStudent) else load_tokenizer

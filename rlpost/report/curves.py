@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from rlpost.jsonl import Record
-from rlpost.metrics import metric
-from rlpost.report import svg
+from rankers.files.jsonl import Record
+from rankers.report import svg
+from rlpost.tracking.metrics import metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class CurveChart:
     """A chart as the page shows it."""
 
     title: str
@@ -66,7 +66,7 @@ CURVES = (
 """In the order of the page; a curve without data is left out."""
 
 
-def charts(steps: Sequence[Record]) -> list[Chart]:
+def charts(steps: Sequence[Record]) -> list[CurveChart]:
     """Every curve that ``steps`` has data for, held-out measures second."""
     first, *rest = CURVES
     curves = [first, *_held_out(steps), *rest]
@@ -79,7 +79,7 @@ def _held_out(steps: Sequence[Record]) -> Iterator[Curve]:
         yield Curve(title=f"Held-out {name.removeprefix('eval/')}", metrics=(name,))
 
 
-def _chart(curve: Curve, steps: Sequence[Record]) -> Chart:
+def _chart(curve: Curve, steps: Sequence[Record]) -> CurveChart:
     axes = svg.axes(4.1, 2.25)
     for name, colour in zip(curve.metrics, (svg.LINE, svg.SECOND), strict=False):
         _draw(axes, steps, name, colour)
@@ -92,7 +92,7 @@ def _chart(curve: Curve, steps: Sequence[Record]) -> Chart:
     axes.margins(x=0.02)
     axes.locator_params(axis="x", integer=True, nbins=6)
     _, latest = _points(steps, curve.metrics[0])[-1]
-    return Chart(
+    return CurveChart(
         title=curve.title,
         latest=f"{latest:.3g}",
         meaning=metric(curve.metrics[0]).meaning,

@@ -10,15 +10,14 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rlpost.display import duration
-from rlpost.durable import write_text
-from rlpost.events import EVENTS
-from rlpost.jsonl import Record
-from rlpost.report.curves import Chart, charts
-from rlpost.report.read import RunData, read_run
+from rankers.files.atomic import write_text
+from rankers.files.jsonl import Record, damage_sentence
+from rankers.report.text import duration
+from rlpost.report.curves import CurveChart, charts
+from rlpost.report.read import RunData, read_run_dir
 from rlpost.report.timeline import LEGEND, timeline
 from rlpost.report.uplift import uplift_chart
-from rlpost.rundir import told
+from rlpost.tracking.events import EVENTS
 
 REPORT = "report.html"
 MAX_EVENTS = 60
@@ -36,14 +35,14 @@ def write_report(run_dir: Path, *, say: Callable[[str], None] = lambda text: Non
     ``say`` is told what is damaged and left out.
     """
     path = run_dir / REPORT
-    run = read_run(run_dir)
+    run = read_run_dir(run_dir)
     if run.damaged:
-        say(told(run.damaged))
-    write_text(path, render(run))
+        say(damage_sentence(run.damaged))
+    write_text(path, render_report(run))
     return path
 
 
-def render(run: RunData) -> str:
+def render_report(run: RunData) -> str:
     """The page as text."""
     environment = Environment(
         loader=PackageLoader("rlpost.report", "."),
@@ -56,13 +55,13 @@ def render(run: RunData) -> str:
     return environment.get_template("report.html.j2").render(
         run=run,
         status=status(run),
-        verdict=verdict(run.summary),
-        damaged=told(run.damaged),
+        verdict=verdict_panel(run.summary),
+        damaged=damage_sentence(run.damaged),
         tiles=tiles(run),
         charts=[*charts(run.steps), *_present(uplift_chart(run.steps))],
         timeline=timeline(run.spans),
         legend=LEGEND,
-        samples=[sample(group) for group in run.samples],
+        samples=[sample_panel(group) for group in run.samples],
         event_counts=Counter(event["kind"] for event in run.events).most_common(),
         events=listed_events(run.events),
         meanings=EVENTS,
@@ -77,7 +76,7 @@ def status(run: RunData) -> str:
     return {"run_failed": "failed", "run_interrupted": "interrupted"}.get(last, "unfinished")
 
 
-def verdict(summary: dict[str, Any] | None) -> str:
+def verdict_panel(summary: dict[str, Any] | None) -> str:
     """The outcome in one sentence; empty before the end."""
     if not summary or not summary["delta"]:
         return ""
@@ -108,7 +107,7 @@ def tiles(run: RunData) -> list[tuple[str, str]]:
     return found
 
 
-def sample(group: Record) -> dict[str, Any]:
+def sample_panel(group: Record) -> dict[str, Any]:
     """One group for reading: best completions first, the middle left out when there are many."""
     completions = sorted(group["completions"], key=lambda c: _or_least(c["reward"]), reverse=True)
     hidden = max(0, len(completions) - MAX_COMPLETIONS)
@@ -157,7 +156,7 @@ def clipped(text: str) -> str:
     return f"{text[:MAX_CHARS]} ... ({len(text) - MAX_CHARS} more characters)"
 
 
-def _present(chart: Chart | None) -> list[Chart]:
+def _present(chart: CurveChart | None) -> list[CurveChart]:
     return [] if chart is None else [chart]
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rlpost import jsonl
-from rlpost.jsonl import Record
-from rlpost.rundir import (
+from rankers.files import jsonl
+from rankers.files.jsonl import Record
+from rlpost.tracking.run_dir import (
     CONFIG,
     EVENT,
     EVENTS,
@@ -20,8 +20,8 @@ from rlpost.rundir import (
     check_run,
     only_damaged,
 )
-from rlpost.summary import SUMMARY, read_summary
-from rlpost.trace import Span, recover_spans
+from rlpost.tracking.summary import SUMMARY, read_summary
+from rlpost.tracking.trace import Span, recover_spans
 
 GROUP: jsonl.Needs = {"step": int, "prompt": list, "completions": list, "payload": object}
 
@@ -43,7 +43,7 @@ class RunData:
     """File -> lines of it that cannot be read and are left out."""
 
 
-def read_run(run_dir: Path, *, num_samples: int = 5) -> RunData:
+def read_run_dir(run_dir: Path, *, num_samples: int = 5) -> RunData:
     """Everything the report shows. UserError when ``run_dir`` holds no run."""
     check_run(run_dir)
     steps, bad_steps = jsonl.recover(run_dir / METRICS, STEP)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlpost.report import svg
-from rlpost.trace import Span
+from rankers.report import svg
+from rlpost.tracking.trace import Span
 
 KINDS = {
     "sample": svg.GENERATE,

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlpost.jsonl import Record
-from rlpost.report import svg
-from rlpost.report.curves import Chart
-from rlpost.uplift import pooled
+from rankers.files.jsonl import Record
+from rankers.report import svg
+from rlpost.diagnostics.uplift import pooled
+from rlpost.report.curves import CurveChart
 
 TITLE = "Uplift by likelihood rank"
 
 
-def uplift_chart(steps: Sequence[Record]) -> Chart | None:
+def uplift_chart(steps: Sequence[Record]) -> CurveChart | None:
     """Rates over all recorded steps with 95% intervals; None for a run that recorded none."""
     from scipy.stats import binomtest
 
@@ -40,7 +40,7 @@ def uplift_chart(steps: Sequence[Record]) -> Chart | None:
     axes.set_xticks(list(bins))
     axes.set_ylim(0, 1.05)
     axes.grid(axis="y")
-    return Chart(
+    return CurveChart(
         title=TITLE,
         latest="",
         meaning=(

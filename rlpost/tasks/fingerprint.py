@@ -6,8 +6,8 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from rlpost.tasks.movielens import Likes
-from rlpost.tasks.rerank import PromptWriter
+from rlpost.tasks.ranking.prompts import PromptWriter
+from rlpost.tasks.recommendation.movielens import Likes
 
 
 def fingerprint(training: PromptWriter, measured: PromptWriter) -> dict[str, str]:

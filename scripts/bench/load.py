@@ -37,7 +37,7 @@ class Bench:
         """A server with the model of the command line, or with ``models``."""
         config = self.folder / "serve.json"  # JSON is YAML
         config.write_text(json.dumps({"models": models or [self.model()], "port": 0}))
-        command = [str(PYTHON), "-m", "rlpost.cli", "serve", str(config), *overrides]
+        command = [str(PYTHON), "-m", "rlpost.cli.main", "serve", str(config), *overrides]
         log = (self.folder / "serve.log").open("w")
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=log, text=True, env=self.environment

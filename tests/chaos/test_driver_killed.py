@@ -17,7 +17,7 @@ from rlpost.checkpoint import Checkpoint, drop_after, latest_checkpoint
 from tests.chaos.victim import DIARY, STEPS, victim_spec
 from tests.paths import REPO
 from tests.runs import Diary, loop_records
-from workers.driver import open_run
+from workers.train.driver import open_run
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 

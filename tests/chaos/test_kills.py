@@ -13,11 +13,11 @@ import ray
 from rlpost.checkpoint import latest_checkpoint
 from rlpost.errors import EngineError, TrainingError
 from rlpost.loop import StepRecord
-from rlpost.ports import Engine
+from rlpost.protocols import Engine
 from tests.fakes import FaultyReward, HashLearner, ScriptedEngine
 from tests.runs import FAST, Diary, loop_records, small_spec
-from workers.driver import open_run
-from workers.spec import Resources, RunSpec
+from workers.train.driver import open_run
+from workers.train.spec import Resources, RunSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from rlpost.loop import StepRecord
 from tests.fakes import HashLearner, ScriptedEngine
 from tests.runs import FAST, Diary, small_spec
-from workers.driver import open_run
-from workers.spec import RunSpec
+from workers.train.driver import open_run
+from workers.train.spec import RunSpec
 
 STEPS = 12
 DIARY = "trained.jsonl"

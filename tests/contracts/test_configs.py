@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from rankers.build import METHODS
-from rankers.stages import parts_of
+from rankers.first_stage.by_name import parts_of
+from rankers.methods.by_name import METHODS
+from rlpost.cli.suite.config import read_suite
 from rlpost.config import load
-from rlpost.distill.config import load as load_distillation
-from rlpost.serving import settings_from, specs_of
-from rlpost.suite.config import read_suite
+from rlpost.distill.config import load_distillation as load_distillation
+from rlpost.serving.specs import settings_from, specs_of
 from tests.paths import REPO
 
 CONFIGS = sorted((REPO / "configs").glob("*.yaml"))

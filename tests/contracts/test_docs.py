@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlpost.reference import DOCS, pages
+from rlpost.docs.generate import DOCS, pages
 from tests.paths import REPO
 
 PAGES = pages(REPO / "configs")

@@ -19,7 +19,7 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("module", ["rlpost", "rlpost.config", "rlpost.cli", "rankers"])
+@pytest.mark.parametrize("module", ["rlpost", "rlpost.config.run", "rlpost.cli.main", "rankers"])
 def test_import_loads_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print(*sorted({HEAVY!r} & set(sys.modules)))"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
@@ -27,7 +27,7 @@ def test_import_loads_nothing_heavy(module: str) -> None:
 
 
 def test_help_takes_less_than_half_a_second() -> None:
-    code = "import sys; sys.argv = ['rlpost', '--help']; from rlpost.cli import main; main()"
+    code = "import sys; sys.argv = ['rlpost', '--help']; from rlpost.cli.main import main; main()"
     best = min(cpu_seconds([sys.executable, "-c", code]) for _ in range(5))
     assert best < 0.5
 

@@ -53,7 +53,7 @@ def test_scripts_and_configs_the_pages_name_exist() -> None:
 def test_cli_commands_the_pages_name_exist() -> None:
     from typer.main import get_command
 
-    from rlpost.cli import app
+    from rlpost.cli.main import app
 
     group = get_command(app)
     known = set(group.commands)  # type: ignore[attr-defined]
@@ -65,7 +65,7 @@ def test_cli_commands_the_pages_name_exist() -> None:
 def test_options_of_serve_the_pages_name_exist() -> None:
     from typer.main import get_command
 
-    from rlpost.cli import app
+    from rlpost.cli.main import app
 
     serve = get_command(app).commands["serve"]  # type: ignore[attr-defined]
     known = {name for option in serve.params for name in option.opts}

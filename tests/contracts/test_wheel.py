@@ -28,7 +28,7 @@ def test_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
 
     assert kept(source) <= packed
     assert not [name for name in packed if name.split("/")[0] in {"tests", "scripts", "configs"}]
-    code = "import sys; sys.argv = ['rlpost', '--help']; from rlpost.cli import main; main()"
+    code = "import sys; sys.argv = ['rlpost', '--help']; from rlpost.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-S", "-c", f"import sys; sys.path += {paths(tmp_path)!r}; {code}"],
         cwd=tmp_path,

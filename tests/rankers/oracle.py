@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rankers.plans import A, Ask, Choice, Order, Plan, run
+from rankers.reranker.plans import A, Choice, Order, RankingPlan, ShownIds, run_plan
 
 
 @dataclass(kw_only=True)
@@ -11,24 +11,24 @@ class Oracle:
     """A model that reads relevance instead of text; ties go to the candidate shown first."""
 
     relevance: Sequence[float]
-    asked: list[Ask] = field(default_factory=list)
+    asked: list[ShownIds] = field(default_factory=list)
 
-    def best(self, ask: Ask) -> Choice:
+    def best(self, ask: ShownIds) -> Choice:
         self.asked.append(ask)
         return max(range(len(ask)), key=lambda position: self.relevance[ask[position]])
 
-    def worst(self, ask: Ask) -> Choice:
+    def worst(self, ask: ShownIds) -> Choice:
         self.asked.append(ask)
         return min(range(len(ask)), key=lambda position: self.relevance[ask[position]])
 
-    def order(self, ask: Ask) -> Order:
+    def order(self, ask: ShownIds) -> Order:
         self.asked.append(ask)
         return tuple(sorted(range(len(ask)), key=lambda position: -self.relevance[ask[position]]))
 
-    def fair(self, gap: float) -> Callable[[Ask], Choice]:
+    def fair(self, gap: float) -> Callable[[ShownIds], Choice]:
         """Prefers the better of two, but the first one shown where they differ by less."""
 
-        def prefer(ask: Ask) -> Choice:
+        def prefer(ask: ShownIds) -> Choice:
             self.asked.append(ask)
             first, second = (self.relevance[i] for i in ask)
             return 1 if second - first >= gap else 0
@@ -36,6 +36,6 @@ class Oracle:
         return prefer
 
 
-def run_alone(plan: Plan[A], answer: Callable[[Ask], A]) -> Order:
+def run_alone(plan: RankingPlan[A], answer: Callable[[ShownIds], A]) -> Order:
     """The order of one plan whose asks are answered one by one."""
-    return run(plan, lambda asks: [answer(ask) for ask in asks]).order
+    return run_plan(plan, lambda asks: [answer(ask) for ask in asks]).order

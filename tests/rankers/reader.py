@@ -19,9 +19,9 @@ from rankers import (
     setwise_reranker,
 )
 from rankers.errors import BackendError
-from rankers.ports import Completion, LabelScores, Likelihood
-from rankers.prompts import Message
-from rankers.reranker import Reranker
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import LabelScores, Likelihood, TextCompletion
+from rankers.reranker.reranker import Reranker
 from rankers.types import Passage, Query
 
 WRITTEN: dict[str, Callable[..., Reranker]] = {
@@ -68,21 +68,21 @@ class Reader:
     fail_every: int = 0
     """Every so many-th question gets a BackendError in place of its answer."""
     batches: list[int] = field(default_factory=list)
-    chats: list[Sequence[Message]] = field(default_factory=list)
+    chats: list[Sequence[ChatMessage]] = field(default_factory=list)
 
     @property
     def answered(self) -> int:
         return len(self.chats)
 
     def complete(
-        self, chats: Sequence[Sequence[Message]], *, max_tokens: int
-    ) -> list[Completion | BackendError]:
+        self, chats: Sequence[Sequence[ChatMessage]], *, max_tokens: int
+    ) -> list[TextCompletion | BackendError]:
         assert max_tokens >= 8
         self.batches.append(len(chats))
         return [self._faulty(chat) or self._completion(chat) for chat in chats]
 
     def label_logprobs(
-        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+        self, chats: Sequence[Sequence[ChatMessage]], *, labels: Sequence[str], primer: str
     ) -> list[LabelScores | BackendError]:
         self.batches.append(len(chats))
         found: list[LabelScores | BackendError] = []
@@ -93,7 +93,7 @@ class Reader:
         return found
 
     def likelihoods(
-        self, chats: Sequence[Sequence[Message]], *, answers: Sequence[str]
+        self, chats: Sequence[Sequence[ChatMessage]], *, answers: Sequence[str]
     ) -> list[Likelihood | BackendError]:
         self.batches.append(len(chats))
         return [
@@ -105,18 +105,18 @@ class Reader:
             for chat, answer in zip(chats, answers, strict=True)
         ]
 
-    def _faulty(self, chat: Sequence[Message]) -> BackendError | None:
+    def _faulty(self, chat: Sequence[ChatMessage]) -> BackendError | None:
         self.chats.append(chat)
         failing = self.fail_every and self.answered % self.fail_every == 0
         return BackendError("no answer from the engine") if failing else None
 
-    def _completion(self, chat: Sequence[Message]) -> Completion:
+    def _completion(self, chat: Sequence[ChatMessage]) -> TextCompletion:
         text = self._answer(chat)
         if self.garble_every and self.answered % self.garble_every == 0:
             text = self.nonsense
-        return Completion(text=text, prompt_tokens=100, generated_tokens=len(text.split()))
+        return TextCompletion(text=text, prompt_tokens=100, generated_tokens=len(text.split()))
 
-    def _answer(self, chat: Sequence[Message]) -> str:
+    def _answer(self, chat: Sequence[ChatMessage]) -> str:
         prompt = "\n".join(turn["content"] for turn in chat)
         worths = _worths(chat)
         best = max(range(len(worths)), key=lambda i: worths[i])
@@ -142,6 +142,6 @@ def best_of(passages: Sequence[Passage], k: int) -> list[int]:
     return sorted(range(len(passages)), key=lambda i: -int(passages[i].text.split()[-1]))[:k]
 
 
-def _worths(chat: Sequence[Message]) -> list[int]:
+def _worths(chat: Sequence[ChatMessage]) -> list[int]:
     # A passage without a number is worth nothing; its place is unknown, so such tests name none.
     return [int(worth) for turn in chat for worth in WORTH.findall(turn["content"])] or [0]

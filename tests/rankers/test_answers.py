@@ -2,7 +2,7 @@
 
 import pytest
 
-from rankers.parsing import parse_permutation
+from rankers.prompting.parsing import parse_permutation
 
 WHOLE = "4 3 2 1"
 FOUR_WAYS = [

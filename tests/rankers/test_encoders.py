@@ -18,9 +18,9 @@ from rankers import (
     cross_encoder_reranker,
     e2rank_reranker,
 )
-from rankers.encoders import E2RANK_QUERY, e2rank_messages
-from rankers.prompts import Message
-from rankers.reranker import Reranker
+from rankers.methods.e2rank import E2RANK_QUERY, e2rank_messages
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.reranker import Reranker
 
 
 @dataclass(kw_only=True)
@@ -37,7 +37,7 @@ class Plane:
         self.embedded += texts
         return np.array([self._vector(text) for text in texts], dtype=np.float32)
 
-    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
+    def embed_chats(self, chats: Sequence[Sequence[ChatMessage]]) -> NDArray[np.float32]:
         texts = ["\n".join(turn["content"] for turn in chat) for chat in chats]
         self.chats += texts
         return np.array([self._vector(text) for text in texts], dtype=np.float32)

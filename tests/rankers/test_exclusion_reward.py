@@ -2,7 +2,7 @@
 
 import pytest
 
-from rankers.exclusion_reward import Variant, exclusion_reward
+from rankers.methods.iranker import IRankerVariant, exclusion_reward
 from tests.rankers.golden import golden
 
 NAMES = {"passage 0": 0, "passage 1": 1, "passage 2": 2}
@@ -49,7 +49,7 @@ def test_the_papers_terms_are_the_released_ones_of_the_response_alone(name: str)
 @pytest.mark.parametrize(
     ("variant", "good", "gap"), [("paper", 1.0, 3.75), ("released", -0.5, 1.75)]
 )
-def test_what_an_answer_is_worth(variant: Variant, good: float, gap: float) -> None:
+def test_what_an_answer_is_worth(variant: IRankerVariant, good: float, gap: float) -> None:
     answer, none = (
         exclusion_reward(text, 3, 1, variant=variant).total
         for text in (answered("passage 0"), "<think>\nreason")

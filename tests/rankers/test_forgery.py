@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankers import Passage, Query
-from rankers.encoders import e2rank_messages
-from rankers.prompts import Message
+from rankers.methods.e2rank import e2rank_messages
+from rankers.prompting.templates import ChatMessage
 from tests.rankers.reader import METHODS, Reader
 from tests.tiny_model import tiny_model_dir
 
@@ -62,7 +62,7 @@ FIELDS = (
 STRUCTURE = re.compile(rf"{LABELS}|{FRAMES}|{TAGS}|{FIELDS}|\n", re.I)
 
 
-def skeleton(chat: Sequence[Message]) -> list[tuple[str, list[str]]]:
+def skeleton(chat: Sequence[ChatMessage]) -> list[tuple[str, list[str]]]:
     """Roles, and all that reads as structure even after compatibility normalisation."""
     found = []
     for turn in chat:
@@ -71,7 +71,7 @@ def skeleton(chat: Sequence[Message]) -> list[tuple[str, list[str]]]:
     return found
 
 
-def chats_of(name: str, query: str, texts: Sequence[str]) -> list[Sequence[Message]]:
+def chats_of(name: str, query: str, texts: Sequence[str]) -> list[Sequence[ChatMessage]]:
     """All prompts of the method; the answers depend on the numbers alone."""
     reader = Reader()
     passages = [Passage(id=str(i), text=f"{text} worth {i}") for i, text in enumerate(texts)]

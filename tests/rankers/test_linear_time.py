@@ -7,14 +7,14 @@ from random import Random
 
 import pytest
 
-from rankers import perturb
-from rankers.choices import rank_r1_reward, read_letter, read_rank_r1
-from rankers.controls import Controls
-from rankers.elimination import read_iranker
-from rankers.exclusion_reward import exclusion_reward
-from rankers.parsing import loose_ids, parse_permutation
-from rankers.prompts import neutralise_fields
-from rankers.records import trec_documents
+from rankers.datasets.parsers import trec_documents
+from rankers.methods.iranker import exclusion_reward, read_iranker
+from rankers.methods.rank_r1 import rank_r1_reward, read_rank_r1
+from rankers.methods.setwise import read_letter
+from rankers.prompting.control_tokens import Controls
+from rankers.prompting.parsing import loose_ids, parse_permutation
+from rankers.prompting.sanitize import neutralise_fields
+from rankers.robustness import perturbations
 
 Reads = Callable[[str], object]
 
@@ -93,8 +93,8 @@ READERS: dict[str, Reads] = {
     "iranker": lambda text: read_iranker(text, 20),
     "exclusion": lambda text: exclusion_reward(text, 20, 1),
     "exclusion_released": lambda text: exclusion_reward(text, 20, 1, variant="released"),
-    "punctuation": lambda text: perturb.without_punctuation(text, Random(0)),
-    "stop_words": lambda text: perturb.without_stop_words(text, Random(0)),
+    "punctuation": lambda text: perturbations.without_punctuation(text, Random(0)),
+    "stop_words": lambda text: perturbations.without_stop_words(text, Random(0)),
 }
 
 

@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-from rankers import listwise, pairwise, setwise
-from rankers.plans import Ask, Choice, Plan
+from rankers.methods.listwise import sliding_window_plan
+from rankers.methods.pairwise import all_pairs, pairwise_heapsort, pairwise_sliding
+from rankers.methods.setwise import setwise_bubblesort, setwise_heapsort
+from rankers.reranker.plans import Choice, RankingPlan, ShownIds
 from tests.rankers.golden import golden
 from tests.rankers.oracle import Oracle, run_alone
 
-SETWISE: dict[str, Callable[..., Plan[Choice]]] = {
-    "heapsort": setwise.heapsort,
-    "bubblesort": setwise.bubblesort,
+SETWISE: dict[str, Callable[..., RankingPlan[Choice]]] = {
+    "heapsort": setwise_heapsort,
+    "bubblesort": setwise_bubblesort,
 }
-PAIRWISE: dict[str, Callable[..., Plan[Choice]]] = {
-    "heapsort": pairwise.heapsort,
-    "bubblesort": pairwise.sliding,
+PAIRWISE: dict[str, Callable[..., RankingPlan[Choice]]] = {
+    "heapsort": pairwise_heapsort,
+    "bubblesort": pairwise_sliding,
 }
 
 
@@ -27,8 +29,8 @@ def names(order: tuple[int, ...]) -> list[str]:
     return [f"d{i}" for i in order]
 
 
-def answering(oracle: Oracle, invalid_every: int | None) -> Callable[[Ask], Choice]:
-    def answer(ask: Ask) -> Choice:
+def answering(oracle: Oracle, invalid_every: int | None) -> Callable[[ShownIds], Choice]:
+    def answer(ask: ShownIds) -> Choice:
         choice = oracle.best(ask)
         return None if invalid_every and len(oracle.asked) % invalid_every == 0 else choice
 
@@ -72,7 +74,7 @@ def test_pairwise(case: int) -> None:
 def test_pairwise_heapsort_over_a_hundred_takes_the_published_count() -> None:
     relevance = [(37 * i + 11) % 101 for i in range(100)]
     oracle = Oracle(relevance=relevance)
-    order = run_alone(pairwise.heapsort(100, k=10), oracle.fair(gap=1))
+    order = run_alone(pairwise_heapsort(100, k=10), oracle.fair(gap=1))
     assert list(order[:10]) == sorted(range(100), key=lambda i: -relevance[i])[:10]
     assert 400 < len(oracle.asked) < 700  # 558 for the order of the golden file's author
 
@@ -80,7 +82,7 @@ def test_pairwise_heapsort_over_a_hundred_takes_the_published_count() -> None:
 def test_all_pairs_with_ties() -> None:
     row = golden("prp_allpair_rule")
     oracle = Oracle(relevance=row["rels"])
-    order = run_alone(pairwise.all_pairs(len(row["rels"])), oracle.fair(gap=1))
+    order = run_alone(all_pairs(len(row["rels"])), oracle.fair(gap=1))
     assert names(order) == row["order_initial_rank_ties"]
     assert len(oracle.asked) == row["prompts"]
 
@@ -88,7 +90,7 @@ def test_all_pairs_with_ties() -> None:
 def test_listwise() -> None:
     for row in golden("llm_rankers_listwise"):
         oracle = Oracle(relevance=row["rels"])
-        plan = listwise.sliding(row["n"], window=row["window"], step=row["step"])
+        plan = sliding_window_plan(row["n"], window=row["window"], step=row["step"])
         order = run_alone(plan, oracle.order)
         if row["n"] == 9:
             # Windows of 4 by 2 do not meet the head of 9: upstream never asks about the first

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from rankers.backends.rendering import Renderer
-from rankers.budget import Budget
 from rankers.prefix import beginning
-from rankers.prompts import Message, cut
-from rlpost.make_model import resolve_model_path
+from rankers.prompting.budget import Budget
+from rankers.prompting.templates import ChatMessage, cut
+from rlpost.models.loading import resolve_model_path
 
 WORD = "A list of items, sorted in place. "
 TEXTS = {
@@ -40,7 +40,7 @@ class Counting:
         self.read += len(text)
         return self._renderer(text, **options)
 
-    def apply_chat_template(self, chat: Sequence[Message], **options: Any) -> Sequence[int]:
+    def apply_chat_template(self, chat: Sequence[ChatMessage], **options: Any) -> Sequence[int]:
         self.read += sum(len(turn["content"]) for turn in chat)
         return self._renderer.apply_chat_template(chat, **options)
 
@@ -50,7 +50,7 @@ def renderer() -> Renderer:
     return Renderer(resolve_model_path("tiny-ranker"))
 
 
-def ask(query: str, passages: Sequence[str]) -> list[Message]:
+def ask(query: str, passages: Sequence[str]) -> list[ChatMessage]:
     return [{"role": "user", "content": "\n".join([query, *passages])}]
 
 
@@ -60,7 +60,7 @@ def test_cutting_is_as_if_all_was_read(
     renderer: Renderer, text: str, tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = cut(text, renderer, tokens)
-    monkeypatch.setattr("rankers.prompts.beginning", lambda text, *_: text)
+    monkeypatch.setattr("rankers.prompting.templates.beginning", lambda text, *_: text)
     assert quick == cut(text, renderer, tokens)
 
 
@@ -72,9 +72,9 @@ def test_prompts_are_as_if_all_was_read(
     budget = Budget(tokenizer=renderer, max_prompt_tokens=300, max_passage_tokens=most)
     passages = [text, WORD * 9, WORD, text[:2000]]
     quick = budget.fit(ask, "the query", passages)
-    monkeypatch.setattr("rankers.prompts.beginning", lambda text, *_: text)
-    monkeypatch.setattr("rankers.budget.beginning", lambda text, *_: text)
-    monkeypatch.setattr("rankers.budget.CHARS_PER_TOKEN", 10**9)
+    monkeypatch.setattr("rankers.prompting.templates.beginning", lambda text, *_: text)
+    monkeypatch.setattr("rankers.prompting.budget.beginning", lambda text, *_: text)
+    monkeypatch.setattr("rankers.prompting.budget.CHARS_PER_TOKEN", 10**9)
     assert quick == budget.fit(ask, "the query", passages)
 
 

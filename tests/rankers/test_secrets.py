@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from rankers.backends.openai import OpenAiBackend
-from rankers.backends.served import served_reranker
+from rankers.backends.rerank_api import served_reranker
 from rankers.errors import DataError, RankerError
 from rankers.secrets import is_secret_name, key_of, plain_url, shown, without_key
 from rankers.types import Passage, Query

@@ -8,31 +8,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankers import pairwise, setwise
-from rankers.judges import most_probable
-from rankers.plans import Ask, Pick, Plan, settled, shuffled
-from rankers.ports import Completion, LabelScores, Likelihood
-from rankers.prompts import Message
+from rankers.methods.pairwise import all_pairs, pairwise_heapsort, pairwise_sliding
+from rankers.methods.setwise import setwise_bubblesort, setwise_heapsort
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.judges import most_probable
+from rankers.reranker.plans import Pick, RankingPlan, ShownIds, settled, shuffled
+from rankers.reranker.protocols import LabelScores, Likelihood, TextCompletion
 from tests.rankers.oracle import run_alone
 from tests.rankers.reader import METHODS, WRITTEN, problem
 
-PAIRWISE: dict[str, Callable[[int, int], Plan[Pick]]] = {
-    "heapsort": lambda n, k: pairwise.heapsort(n, k=k),
-    "sliding": lambda n, k: pairwise.sliding(n, k=k),
-    "all pairs": lambda n, k: pairwise.all_pairs(n),
+PAIRWISE: dict[str, Callable[[int, int], RankingPlan[Pick]]] = {
+    "heapsort": lambda n, k: pairwise_heapsort(n, k=k),
+    "sliding": lambda n, k: pairwise_sliding(n, k=k),
+    "all pairs": lambda n, k: all_pairs(n),
 }
-SETWISE: dict[str, Callable[[int, int, int], Plan[Pick]]] = {
-    "heapsort": lambda n, k, c: setwise.heapsort(n, k=k, num_children=c),
-    "bubblesort": lambda n, k, c: setwise.bubblesort(n, k=k, num_children=c),
+SETWISE: dict[str, Callable[[int, int, int], RankingPlan[Pick]]] = {
+    "heapsort": lambda n, k, c: setwise_heapsort(n, k=k, num_children=c),
+    "bubblesort": lambda n, k, c: setwise_bubblesort(n, k=k, num_children=c),
     "shuffled": lambda n, k, c: shuffled(
-        setwise.heapsort(n, k=k, num_children=c), key="s", votes=3
+        setwise_heapsort(n, k=k, num_children=c), key="s", votes=3
     ),
 }
 SIZES = st.integers(0, 25)
 DEPTHS = st.integers(1, 30)
 
 
-def duel(order: Callable[[int, int], int]) -> Callable[[Ask], Pick]:
+def duel(order: Callable[[int, int], int]) -> Callable[[ShownIds], Pick]:
     """A model that prefers by the sign of ``order``, and says "Passage A" where that is 0."""
     return lambda ask: 1 if order(*ask) < 0 else 0
 
@@ -81,7 +82,7 @@ def test_equals_keep_their_order_among_wins(name: str, classes: list[int], k: in
 def test_equals_keep_their_order_among_picks(
     name: str, classes: list[int], k: int, children: int
 ) -> None:
-    def best(ask: Ask) -> Pick:
+    def best(ask: ShownIds) -> Pick:
         most = max(classes[i] for i in ask)
         return tuple(place for place, i in enumerate(ask) if classes[i] == most)
 
@@ -95,10 +96,10 @@ def test_upstream_turns_an_undecided_list_round(released: bool) -> None:
     variant = "released" if released else "paper"
     right = tuple(range(12))
     turned = (0, *range(11, 3, -1), 1, 2)
-    plan = pairwise.heapsort(12, k=12, variant=variant)  # type: ignore[arg-type]
+    plan = pairwise_heapsort(12, k=12, variant=variant)  # type: ignore[arg-type]
     order = run_alone(plan, lambda ask: 0)
     assert order[:9] == (turned[:9] if released else right[:9])
-    plan = setwise.heapsort(12, k=12, variant=variant)  # type: ignore[arg-type]
+    plan = setwise_heapsort(12, k=12, variant=variant)  # type: ignore[arg-type]
     assert (run_alone(plan, lambda ask: None) == right) == (not released)
 
 
@@ -110,10 +111,10 @@ def lost(order: Sequence[int], rank: Sequence[int]) -> int:
 @pytest.mark.parametrize("method", ["pairwise", "setwise", "setwise bubblesort"])
 def test_a_third_of_the_calls_failing_costs_less_than_ranking_gains(method: str) -> None:
     rng = random.Random(5)
-    plans: dict[str, Callable[[int], Plan[Pick]]] = {
-        "pairwise": lambda n: pairwise.heapsort(n, k=n),
-        "setwise": lambda n: setwise.heapsort(n, k=n),
-        "setwise bubblesort": lambda n: setwise.bubblesort(n, k=n),
+    plans: dict[str, Callable[[int], RankingPlan[Pick]]] = {
+        "pairwise": lambda n: pairwise_heapsort(n, k=n),
+        "setwise": lambda n: setwise_heapsort(n, k=n),
+        "setwise bubblesort": lambda n: setwise_bubblesort(n, k=n),
     }
     total = dict.fromkeys(("near", "ranked", "initial"), 0)
     for _ in range(60):
@@ -124,7 +125,7 @@ def test_a_third_of_the_calls_failing_costs_less_than_ranking_gains(method: str)
         far = rng.sample(range(20), 20)
         for rank, name in ((near, "near"), (far, "ranked")):
 
-            def unsure(ask: Ask, rank: list[int] = rank) -> Pick:
+            def unsure(ask: ShownIds, rank: list[int] = rank) -> Pick:
                 if rng.random() < 0.3:
                     return None
                 return min(range(len(ask)), key=lambda place: rank[ask[place]])
@@ -146,13 +147,13 @@ def test_what_a_pick_settles() -> None:
 
 def test_votes_that_are_even_are_a_tie() -> None:
     votes = iter([0, 1] * 20)
-    shown: list[Ask] = []
+    shown: list[ShownIds] = []
 
-    def split(ask: Ask) -> Pick:
+    def split(ask: ShownIds) -> Pick:
         shown.append(ask)
         return ask.index(next(votes))  # candidates 0 and 1 get one vote each
 
-    assert run_alone(shuffled(setwise.heapsort(2, k=2), key="s", votes=2), split) == (0, 1)
+    assert run_alone(shuffled(setwise_heapsort(2, k=2), key="s", votes=2), split) == (0, 1)
 
 
 class Undecided:
@@ -161,16 +162,18 @@ class Undecided:
     def __init__(self, text: str = "") -> None:
         self.text = text
 
-    def complete(self, chats: Sequence[Sequence[Message]], *, max_tokens: int) -> list[Completion]:
-        return [Completion(text=self.text, prompt_tokens=1, generated_tokens=1) for _ in chats]
+    def complete(
+        self, chats: Sequence[Sequence[ChatMessage]], *, max_tokens: int
+    ) -> list[TextCompletion]:
+        return [TextCompletion(text=self.text, prompt_tokens=1, generated_tokens=1) for _ in chats]
 
     def label_logprobs(
-        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+        self, chats: Sequence[Sequence[ChatMessage]], *, labels: Sequence[str], primer: str
     ) -> list[LabelScores]:
         return [LabelScores(logprobs=(-1.5,) * len(labels), prompt_tokens=1) for _ in chats]
 
     def likelihoods(
-        self, chats: Sequence[Sequence[Message]], *, answers: Sequence[str]
+        self, chats: Sequence[Sequence[ChatMessage]], *, answers: Sequence[str]
     ) -> list[Likelihood]:
         return [Likelihood(logprobs_T=(-1.5,), prompt_tokens=1) for _ in chats]
 
@@ -193,7 +196,7 @@ def test_equal_log_probabilities_are_a_tie_and_a_bound_is_less() -> None:
 
     class Listed(Undecided):
         def label_logprobs(
-            self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+            self, chats: Sequence[Sequence[ChatMessage]], *, labels: Sequence[str], primer: str
         ) -> list[LabelScores]:
             # Only the last label is listed; of the others it is known that they are not above it.
             bounded = (*[True] * (len(labels) - 1), False)

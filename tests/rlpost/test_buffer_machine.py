@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from rlpost.errors import QueueError
-from rlpost.parcel import Lease
+from rlpost.streaming.messages import Lease
 from tests.parcels import ROWS, SIZE, Clock, buffer, indices, parcel
 
 

@@ -7,18 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.golden import golden, needs_golden
-from tests.rlpost import (
-    test_correction,
-    test_effective_rank,
-    test_losses,
-    test_rejection,
-    test_shaping,
-)
+from tests.rlpost.credit import test_effective_rank, test_verl
+from tests.rlpost.objective import test_importance_weights, test_losses, test_rejection_masks
 
 COVERED = {
     "trl_loss": {
         *test_losses.TRL,
-        *(f"dapo_vllm_{name}" for name in test_correction.TRL_WEIGHTS),
+        *(f"dapo_vllm_{name}" for name in test_importance_weights.TRL_WEIGHTS),
         "dapo_num_items_50_ga4",
         "grpo_ga4",
         "dapo_first_step_old_none",
@@ -28,7 +23,7 @@ COVERED = {
         "dapo_topentropy0.4",
         "vespo_vllm_token_truncate",
     },
-    "trl_is_ratio": {*test_correction.TRL_WEIGHTS},
+    "trl_is_ratio": {*test_importance_weights.TRL_WEIGHTS},
     "verl_loss": {
         *test_losses.VERL,
         "vanilla_seq-mean-token-sum-norm",
@@ -36,12 +31,12 @@ COVERED = {
         "vanilla_token-mean_with_is_sequence",
     },
     "verl_rollout_corr": {
-        *test_rejection.VERL_KEPT,
+        *test_rejection_masks.VERL_KEPT,
         *(f"is_{level}_thr2.0_bn{b}" for level in ("token", "sequence") for b in (True, False)),
     },
     "areal": {
         *test_losses.AREAL,
-        *test_correction.AREAL_WEIGHTS,
+        *test_importance_weights.AREAL_WEIGHTS,
         "decoupled_seq_mask_klk3_mean0.05",
     },
     "verl_er": {
@@ -52,7 +47,7 @@ COVERED = {
         "short_lt_2stride",
     },
     "verl_shaping": {
-        *test_shaping.RELEASED,
+        *test_verl.RELEASED,
         "paper_formula_sequence_level_independent",
         "metrics",
         "attention_mask",
@@ -76,19 +71,19 @@ NOT_COVERED = {
 }
 
 ELSEWHERE = {
-    "trl_advantages": "test_advantages.py",
-    "zero_variance_phantom_advantage": "test_advantages.py",
-    "verl_grpo_adv": "test_advantages.py",
-    "overlong": "test_reward_shaping.py",
-    "unlikeliness": "test_reward_shaping.py",
-    "verl_kl": "test_kl.py",
-    "verl_kl_grad": "test_kl.py",
-    "areal_m2po": "test_rejection.py",
-    "rankgrpo_reward": "tasks/test_recommend.py",
-    "rankgrpo_eval": "tasks/test_recommend.py",
-    "rankgrpo_trainer": "test_rank_credit.py",
-    "rankgrpo_length_shaping": "test_rank_credit.py",
-    "sparsity": "test_sparsity.py",
+    "trl_advantages": "credit/test_advantages.py",
+    "zero_variance_phantom_advantage": "credit/test_advantages.py",
+    "verl_grpo_adv": "credit/test_advantages.py",
+    "overlong": "credit/test_reward_transforms.py",
+    "unlikeliness": "credit/test_reward_transforms.py",
+    "verl_kl": "objective/test_kl.py",
+    "verl_kl_grad": "objective/test_kl.py",
+    "areal_m2po": "objective/test_rejection_masks.py",
+    "rankgrpo_reward": "tasks/recommendation/test_recommend.py",
+    "rankgrpo_eval": "tasks/recommendation/test_recommend.py",
+    "rankgrpo_trainer": "credit/test_rank_advantages.py",
+    "rankgrpo_length_shaping": "credit/test_rank_advantages.py",
+    "sparsity": "diagnostics/test_sparsity.py",
     "fixture": "../golden.py",
 }
 """Sections that a test file reads whole."""

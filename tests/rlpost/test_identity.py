@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from rlpost import digests
+from rankers.errors import UserError
+from rankers.files import digests
+from rankers.files.digests import file_digest, folder_digests
 from rlpost.config import parse
-from rlpost.digests import file_digest, folder_digests
-from rlpost.errors import CheckpointError, OtherRunError, UserError
+from rlpost.errors import CheckpointError, OtherRunError
 from rlpost.identity import differences, identity_of, remember, remembered, require_same
 
 

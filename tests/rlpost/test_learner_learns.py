@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rlpost.engines.hf import HfEngine
-from rlpost.loop import Plan, StepRecord, train
-from rlpost.optim import OptimSettings
+from rlpost.learner.optim import OptimSettings
+from rlpost.loop import StepRecord, train
+from rlpost.rollout.collect import Plan
+from rlpost.rollout.engines.hf import HfEngine
 from rlpost.types import Completion, Prompt, Sampling, Score
 from tests.tiny_learner import tiny_learner
 from tests.tiny_model import tiny_model_dir

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlpost.algorithm import algorithm
-from rlpost.learner import TorchLearner
-from rlpost.reward_shaping import shaped, unlikely
+from rlpost.credit.reward_transforms import shaped, unlikely
+from rlpost.learner.algorithm import algorithm
+from rlpost.learner.learner import TorchLearner
 from rlpost.types import Group
 from tests.tiny_learner import random_groups, tiny_learner
 

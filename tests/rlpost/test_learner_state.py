@@ -7,11 +7,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from rlpost.adapters import verify
-from rlpost.engines.hf import HfEngine
 from rlpost.errors import CheckpointError
-from rlpost.lora import LoraSettings
-from rlpost.optim import OptimSettings
+from rlpost.learner.optim import OptimSettings
+from rlpost.rollout.engines.hf import HfEngine
+from rlpost.weights.adapter_files import verify
+from rlpost.weights.lora import LoraSettings
 from tests.tiny_learner import random_groups, tiny_learner
 from tests.tiny_model import tiny_model_dir
 

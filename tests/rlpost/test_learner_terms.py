@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from rlpost.errors import CheckpointError
-from rlpost.learner import TorchLearner
-from rlpost.metrics import metric
-from rlpost.optim import OptimSettings
+from rlpost.learner.learner import TorchLearner
+from rlpost.learner.optim import OptimSettings
+from rlpost.tracking.metrics import metric
 from rlpost.types import Group
 from tests.tiny_learner import random_groups, tiny_learner
 from tests.tiny_model import tiny_model_dir

@@ -11,19 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlpost import jsonl
-from rlpost.aggregation import Totals
-from rlpost.algorithm import Algorithm, Loss
+from rankers.files import jsonl
+from rlpost.batch.sampled_tokens import SampledTokens
 from rlpost.config import load
-from rlpost.learner import TorchLearner
+from rlpost.learner.algorithm import Algorithm, Loss
+from rlpost.learner.learner import TorchLearner
 from rlpost.loop import advantages_of
-from rlpost.rundir import RunDir
-from rlpost.sampled import SampledTokens
+from rlpost.objective.aggregation import Totals
+from rlpost.tracking.run_dir import RunDir
 from rlpost.types import Group, ListScore, Rollout, Score, Segment, Stretch
 from tests.paths import REPO
 from tests.tiny_learner import random_groups, tiny_learner
 from tests.tiny_model import tiny_model_dir
-from workers.compose import choices
+from workers.train.run_spec import choices
 
 PRESETS = sorted((REPO / "configs").glob("*.yaml"))
 REWARDS = [[1.0, 0.0, 0.25, 0.5], [0.0, 1.0, 1.0, 0.5], [0.7, 0.7, 0.7, 0.7], [0.0, 0.3, 1.0, 0.0]]
@@ -48,8 +48,8 @@ class Spy:
         behaviour, advantages = (
             torch.split(values, lengths) for values in (sampled.behaviour_T, sampled.advantages_T)
         )
-        teaches = sampled.teaches_S.tolist()
-        for key, found, live in zip(behaviour, advantages, teaches, strict=True):
+        has_signal = sampled.has_signal_S.tolist()
+        for key, found, live in zip(behaviour, advantages, has_signal, strict=True):
             self.seen[tuple(key.tolist())] = found.tolist() if live else [0.0] * len(found)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rlpost.optim import OptimSettings
+from rlpost.learner.optim import OptimSettings
 from rlpost.types import Group, ListScore, Rollout, Segment
 from tests.tiny_learner import random_groups, tiny_learner
 

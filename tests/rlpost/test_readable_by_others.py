@@ -8,14 +8,14 @@ import pytest
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoTokenizer
 
+from rankers.errors import UserError
 from rlpost.checkpoint import save_checkpoint
-from rlpost.cli import main
-from rlpost.errors import UserError
-from rlpost.make_model.save import save_model
-from rlpost.models import load_base
-from rlpost.publish import publish_adapter, write_adapter
-from rlpost.serving import adapter_in
-from tests.rankers.test_modes import mode
+from rlpost.cli.main import main
+from rlpost.models.loading import load_base
+from rlpost.models.save import save_model
+from rlpost.serving.latest_adapter import adapter_in
+from rlpost.weights.publish import publish_adapter, write_adapter
+from tests.rankers.files.test_modes import mode
 
 FOLDER, FILE = 0o750, 0o640
 NOBODY = 65534
@@ -87,13 +87,13 @@ def test_an_engine_that_fails_ends_every_command_with_the_same_code(
         rankers.errors.EngineError("Lucene failed with exit status 134"),
         rlpost.errors.EngineError("the rollout engine did not start"),
         rankers.errors.NoEngineError("vLLM is not installed: install rlpost[cpu]"),
-        rlpost.errors.UserError("vLLM is not installed: install rlpost[cpu]"),
+        rankers.errors.UserError("vLLM is not installed: install rlpost[cpu]"),
     ):
 
         def fails(error: Exception = error) -> None:
             raise error
 
-        monkeypatch.setattr("rlpost.cli.app", fails)
+        monkeypatch.setattr("rlpost.cli.main.app", fails)
         with pytest.raises(SystemExit) as ended:
             main()
         codes.append(ended.value.code)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from rlpost.errors import UserError
+from rankers.errors import UserError
 from rlpost.report import write_report
 from rlpost.report.curves import moving_mean
-from rlpost.report.page import p_value, signed, verdict
-from rlpost.report.read import read_run
+from rlpost.report.page import p_value, signed, verdict_panel
+from rlpost.report.read import read_run_dir
 from rlpost.report.timeline import busy_share, timeline
-from rlpost.rundir import RunDir
-from rlpost.trace import Span
+from rlpost.tracking.run_dir import RunDir
+from rlpost.tracking.trace import Span
 from tests.example_run import CONFIG, group, write_example_run
 
 
@@ -83,7 +83,7 @@ def test_colours_are_the_pages_variables(page: str) -> None:
 
 
 def test_five_rollouts_from_all_over_the_run_with_their_text_escaped(run: Path, page: str) -> None:
-    assert [sample["step"] for sample in read_run(run).samples] == [1, 7, 13, 19, 25]
+    assert [sample["step"] for sample in read_run_dir(run).samples] == [1, 7, 13, 19, 25]
     assert "&lt;b&gt;if&lt;/b&gt; the iterable &amp; its tail" in page
     assert "<b>if</b>" not in page
 
@@ -91,7 +91,7 @@ def test_five_rollouts_from_all_over_the_run_with_their_text_escaped(run: Path, 
 def test_the_group_whose_rewards_differ_most_is_the_sample(tmp_path: Path) -> None:
     run = RunDir.create(tmp_path, CONFIG)
     run.log_rollouts(1, [group(0, (0.5, 0.5)), group(1, (0.0, 1.0)), group(2, (0.2, 0.4))])
-    (sample,) = read_run(tmp_path).samples
+    (sample,) = read_run_dir(tmp_path).samples
     assert sample["index"] == 1
 
 
@@ -130,14 +130,14 @@ def test_the_verdict_follows_the_interval() -> None:
     def outcome(low: float, high: float) -> str:
         delta = {"mean": 0.01, "ci95": [low, high], "p": 0.5}
         means = {"nDCG@10": 0.5}
-        return verdict(
+        return verdict_panel(
             {"before": means, "after": means, "delta": {"nDCG@10": delta}, "num_queries": 9}
         )
 
     assert "rose" in outcome(0.001, 0.02)
     assert "fell" in outcome(-0.02, -0.001)
     assert "did not change measurably" in outcome(-0.001, 0.02)
-    assert verdict(None) == ""
+    assert verdict_panel(None) == ""
 
 
 def span(name: str, actor: str, start: float, end: float) -> Span:

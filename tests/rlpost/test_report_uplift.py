@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from rlpost.diagnostics.uplift import uplift
 from rlpost.report import write_report
 from rlpost.report.uplift import TITLE, uplift_chart
-from rlpost.rundir import RunDir
-from rlpost.uplift import uplift
+from rlpost.tracking.run_dir import RunDir
 from tests.example_run import CONFIG
 
 

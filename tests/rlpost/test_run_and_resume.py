@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from rlpost import jsonl
+from rankers.files import jsonl
 from rlpost.checkpoint import latest_checkpoint, save_checkpoint
-from rlpost.engines.hf import HfEngine
-from rlpost.loop import Plan, StepRecord, train
+from rlpost.loop import StepRecord, train
 from rlpost.report import write_report
-from rlpost.rundir import RunDir
+from rlpost.rollout.collect import Plan
+from rlpost.rollout.engines.hf import HfEngine
+from rlpost.tracking.run_dir import RunDir
 from rlpost.types import Completion, Prompt, Sampling, Score
 from tests.tiny_learner import tiny_learner
 

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from rankers.errors import DataError
+from rankers.errors import DataError, UserError
 from rlpost.config import load
-from rlpost.errors import UserError
-from rlpost.reranking.run import located
-from rlpost.serving import settings_from
+from rlpost.serving.model_spec import located
+from rlpost.serving.specs import settings_from
 
 MODELS = "models: [{name: a, method: listwise, model: tiny-ranker}]\n"
 KEY = "TOPSECRETKEY"

@@ -24,7 +24,7 @@ QUERIES = ["largest item", "open a file", "delete a file", "sort a list", "small
 
 @pytest.fixture(scope="module")
 def process() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "rlpost.cli", "serve", "--method", "listwise"]
+    command = [sys.executable, "-m", "rlpost.cli.main", "serve", "--method", "listwise"]
     command += ["--model", "tiny-ranker", "--backend", "hf", "--port", "0"]
     with subprocess.Popen(
         command,
@@ -76,7 +76,7 @@ def test_a_port_in_use_is_told_before_a_model_is_loaded() -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "rlpost.cli", "serve", "--method", "listwise"]
+        command = [sys.executable, "-m", "rlpost.cli.main", "serve", "--method", "listwise"]
         done = subprocess.run(
             [*command, "--model", "tiny-ranker", "--port", port], capture_output=True, text=True
         )
@@ -86,7 +86,7 @@ def test_a_port_in_use_is_told_before_a_model_is_loaded() -> None:
 
 @pytest.mark.slow
 def test_a_model_that_can_never_answer_is_told_before_anybody_asks() -> None:
-    command = [sys.executable, "-m", "rlpost.cli", "serve", "--method", "pointwise"]
+    command = [sys.executable, "-m", "rlpost.cli.main", "serve", "--method", "pointwise"]
     command += ["--template", "chat", "--model", "tiny-ranker", "--backend", "hf", "--port", "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2

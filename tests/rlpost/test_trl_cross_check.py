@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from rlpost.lora import LoraSettings, add_lora
-from rlpost.models import load_base, load_tokenizer
-from rlpost.optim import OptimSettings
+from rlpost.learner.optim import OptimSettings
+from rlpost.models.loading import load_base, load_tokenizer
 from rlpost.types import Group
-from tests.rlpost.test_learner import weights
+from rlpost.weights.lora import LoraSettings, add_lora
+from tests.rlpost.learner.test_learner import weights
 from tests.tiny_learner import random_groups, tiny_learner
 from tests.tiny_model import tiny_model_dir
 

@@ -11,17 +11,17 @@ import ray
 
 from rlpost.checkpoint import latest_checkpoint
 from rlpost.errors import TrainingError
-from rlpost.loop import collect
-from rlpost.parcel import pack
+from rlpost.rollout.collect import collect
+from rlpost.streaming.messages import serialize
 from rlpost.types import Completion, Prompt, Score
 from tests.fakes import CoarseReward, HashLearner, ScriptedEngine
 from tests.runs import FAST, Diary, loop_records, small_spec, with_dynamic_sampling
-from workers.driver import open_run
-from workers.fleet import JobResult
-from workers.nodes import Nodes
-from workers.rollout import Outcome, WorkReport
-from workers.spec import Resources, RunSpec
-from workers.stream import Stream
+from workers.train.dispatch import PromptDispatcher
+from workers.train.driver import open_run
+from workers.train.nodes import Nodes
+from workers.train.rollout import PromptResult, WorkReport
+from workers.train.rollout_pool import JobResult
+from workers.train.spec import Resources, RunSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("local_ray")]
 
@@ -95,19 +95,19 @@ def test_a_group_that_a_lost_worker_had_put_stays(tmp_path: Path) -> None:
     """Sampled again under a newer policy it has no contrast, but the first attempt counts."""
     diary = Diary()
     spec = with_dynamic_sampling(small_spec(tmp_path, streaming=replace(FAST, max_lag=1)))
-    stream = Stream(spec, diary.observers, nodes=Nodes(wait_s=30), resume=None)
+    stream = PromptDispatcher(spec, diary.observers, nodes=Nodes(wait_s=30), resume=None)
     job, *_ = stream.admit(0)
     first, second = job.args[0]
     engine, reward = ScriptedEngine(), CoarseReward()
     (group,) = collect([first], plan=spec.plan, engine=engine, reward=reward)
-    assert stream.queue.put([pack(group)]) == ["ok"]
+    assert stream.queue.put([serialize(group)]) == ["ok"]
     outcomes = tuple(
-        Outcome(index=ticket.index, attempt=0, answer="filtered", reward=1.0)
+        PromptResult(index=ticket.index, attempt=0, answer="filtered", reward=1.0)
         for ticket in (first, second)
     )
-    report = WorkReport(outcomes=outcomes, marks=(0.0, 0.0, 0.0, 0.0))
-    stream.settle(JobResult(job=job, worker="rollout-0", began=0.0, value=report))
-    stream.settle(JobResult(job=job, worker="rollout-0", began=0.0, value=report))
+    report = WorkReport(outcomes=outcomes, timestamps=(0.0, 0.0, 0.0, 0.0))
+    stream.job_done(JobResult(job=job, worker="rollout-0", began=0.0, value=report))
+    stream.job_done(JobResult(job=job, worker="rollout-0", began=0.0, value=report))
     assert filtered(diary) == {second.index: 1}
     assert stream.filtered_rewards == [1.0]
     assert stream.queue.stats().waiting == 1

@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 
 from rlpost.config import load
 from rlpost.loop import StepRecord, train
-from rlpost.prepare import prepare
+from rlpost.tasks.by_name import prepare
 from tests.paths import REPO
 from tests.small_beir import small_beir
 from tests.small_movielens import small_movielens
-from workers.compose import run_spec
+from workers.train.run_spec import run_spec
 
 QUICK = (
     "rollout.engine=hf",
@@ -73,7 +73,7 @@ def test_preset_trains(path: Path, data: dict[str, Path], tmp_path: Path) -> Non
     spec = run_spec(
         cfg,
         prepared=prepared,
-        model_path=REPO / "rlpost" / "assets" / "tiny-ranker",
+        model_path=REPO / "rankers" / "assets" / "tiny-ranker",
         run_dir=cfg.run_dir,
     )
     records: list[StepRecord] = []

@@ -10,7 +10,7 @@ import pytest
 from tests.paths import REPO
 from tests.small_beir import small_beir
 from tests.tiny_encoder import bi_encoder_dir
-from workers.launch import launch
+from workers.train.launch import launch
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from rlpost.engines.hf import HfEngine
-from rlpost.loop import Plan, StepRecord, train
+from rlpost.loop import StepRecord, train
+from rlpost.rollout.collect import Plan
+from rlpost.rollout.engines.hf import HfEngine
 from tests.fakes import LengthReward, NumberSource
 from tests.runs import Diary, small_spec
 from tests.tiny_learner import tiny_learner
-from workers.driver import open_run
-from workers.spec import CanarySpec, RunSpec
+from workers.train.driver import open_run
+from workers.train.spec import CanarySpec, RunSpec
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.usefixtures("local_ray")]
 

@@ -41,7 +41,7 @@ class Command:
         environment |= {"RLPOST_CACHE": str(self.folder / "cache"), "RAY_USAGE_STATS_ENABLED": "0"}
         with (self.folder / "log.txt").open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "rlpost.cli", "train", *arguments],
+                [sys.executable, "-m", "rlpost.cli.main", "train", *arguments],
                 cwd=REPO,
                 env=environment,
                 stdout=log,

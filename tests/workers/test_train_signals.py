@@ -34,7 +34,7 @@ class Command:
         own = {"RLPOST_CACHE": str(folder / "cache"), "RLPOST_TEST_TAG": self._tag}
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rlpost.cli", *words],
+                [sys.executable, "-m", "rlpost.cli.main", *words],
                 cwd=REPO,
                 env=inherited | own | {"RAY_USAGE_STATS_ENABLED": "0"},
                 stdout=log,

@@ -9,15 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from rankers import CachedEmbedder, Collection, Document, Passage, Query, bi_encoder_reranker
+from rankers.backends.embedding_cache import unit
 from rankers.backends.last_token import LastTokenEmbedder
 from rankers.backends.load import ModelSpec
 from rankers.backends.sentence import SentenceEmbedder
 from rankers.backends.sentence_load import own_prompts
-from rankers.build import RerankerSpec, build
-from rankers.dense import dense_run
-from rankers.embeddings import unit
-from rankers.families import Trained
+from rankers.first_stage.dense import dense_run
 from rankers.methods import e2rank_reranker
+from rankers.methods.by_name import RerankerSpec, build_reranker
+from rankers.prompting.model_families import Trained
 from tests.tiny_encoder import bi_encoder_dir
 from tests.tiny_model import tiny_model_dir
 
@@ -76,7 +76,7 @@ def test_the_prompts_of_the_folder_are_those_of_sentence_transformers(asking: Pa
 def test_options_override_them_even_by_nothing(asking: Path) -> None:
     def built(**options: object) -> NDArray[np.float32]:
         spec = RerankerSpec(method="bi-encoder", model=ModelSpec(name=str(asking)), options=options)
-        made = build(spec)
+        made = build_reranker(spec)
         assert made.prompts.passage == options.get("passage_prompt", "of the night ")
         return scores(made.reranker)
 
@@ -163,4 +163,4 @@ def test_a_dense_first_stage_reads_them_and_its_cache_tells_them_apart(
 def test_a_policy_is_served_with_the_prompts_it_was_trained_with(asking: Path) -> None:
     trained = Trained(template="encoder", query_prompt="big ")
     spec = RerankerSpec(method="bi-encoder", model=ModelSpec(name=str(asking), trained=trained))
-    assert build(spec).prompts == ("big ", "of the night ")
+    assert build_reranker(spec).prompts == ("big ", "of the night ")

@@ -11,8 +11,8 @@ from rankers.backends.hf import HfBackend
 from rankers.backends.rendering import Renderer
 from rankers.errors import BackendError, DataError
 from rankers.methods import first_reranker, listwise_reranker
-from rankers.ports import Completion, LabelScores, Likelihood
-from rankers.prompts import Message, cut, listwise_messages
+from rankers.prompting.templates import ChatMessage, cut, listwise_messages
+from rankers.reranker.protocols import LabelScores, Likelihood, TextCompletion
 from rankers.types import Passage, Query
 from tests.rankers.backends.models import random_adapter_dir, tiny_t5_dir
 from tests.tiny_model import tiny_model_dir
@@ -31,7 +31,7 @@ def rendered(backend: HfBackend, text: str) -> list[int]:
     return ids
 
 
-def chats(*texts: str) -> list[list[Message]]:
+def chats(*texts: str) -> list[list[ChatMessage]]:
     return [[{"role": "user", "content": text}] for text in texts]
 
 
@@ -156,7 +156,7 @@ def test_a_t5_reads_the_text_without_a_template(tmp_path: Path) -> None:
             with torch.inference_mode():
                 step = model(torch.tensor([ids]), decoder_input_ids=torch.tensor([written]))
             written.append(int(step.logits[0, -1].argmax()))
-        assert greedy[i] == Completion(
+        assert greedy[i] == TextCompletion(
             text=tokenizer.decode(written[1:], skip_special_tokens=True),
             prompt_tokens=len(ids),
             generated_tokens=len(written) - 1,

@@ -12,15 +12,15 @@ import pytest
 from rankers.backends.openai import OpenAiBackend
 from rankers.errors import BackendError, DataError
 from rankers.methods import listwise_reranker, setwise_likelihood_reranker
-from rankers.ports import Completion, LabelScores
-from rankers.prompts import Message
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import LabelScores, TextCompletion
 from rankers.types import Passage, Query
 from tests.endpoint import Body, Endpoint, Reply, chat_reply, serving
 
 pytest.importorskip("openai", reason="the OpenAI client is not installed")
 
 
-def chats(*texts: str) -> list[list[Message]]:
+def chats(*texts: str) -> list[list[ChatMessage]]:
     return [[{"role": "user", "content": text}] for text in texts]
 
 
@@ -43,7 +43,7 @@ def test_answers_in_order_with_their_cost() -> None:
     with connected(echo, api_key="secret") as (backend, endpoint):
         found = backend.complete(chats(*texts), max_tokens=5)
     assert found == [
-        Completion(text=f"re: {text}", prompt_tokens=7, generated_tokens=2) for text in texts
+        TextCompletion(text=f"re: {text}", prompt_tokens=7, generated_tokens=2) for text in texts
     ]
     assert {(b["temperature"], b["max_tokens"], b["key"]) for b in endpoint.asked} == {
         (0.0, 5, "Bearer secret")
@@ -98,8 +98,8 @@ def test_one_request_that_fails_leaves_the_others_alone(reply: Reply, says: str)
 
     with connected(bad_for_b, retries=0, timeout_s=0.5) as (backend, _):
         first, failed, last = backend.complete(chats("a", "b", "c"), max_tokens=1)
-    assert isinstance(first, Completion)
-    assert isinstance(last, Completion)
+    assert isinstance(first, TextCompletion)
+    assert isinstance(last, TextCompletion)
     assert isinstance(failed, BackendError)
     assert says in str(failed)
 

@@ -8,7 +8,7 @@ import pytest
 from rankers.backends.hf import HfBackend
 from rankers.backends.vllm import VllmBackend
 from rankers.errors import BackendError, DataError, EngineError
-from rankers.prompts import Message
+from rankers.prompting.templates import ChatMessage
 from tests.rankers.backends.models import tiny_t5_dir
 
 pytestmark = pytest.mark.vllm
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.vllm
 TEXTS = ("sort a list", "dog", "the quick brown fox jumps over", "dog")
 
 
-def chats(*texts: str) -> list[list[Message]]:
+def chats(*texts: str) -> list[list[ChatMessage]]:
     return [[{"role": "user", "content": text}] for text in texts]
 
 

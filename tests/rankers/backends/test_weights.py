@@ -14,8 +14,8 @@ from rankers.backends.hf import HfBackend
 from rankers.backends.last_token import LastTokenEmbedder
 from rankers.backends.sentence import SentenceCrossScorer, SentenceEmbedder
 from rankers.backends.weights import check_causal
-from rlpost.errors import UserError
-from rlpost.models import load_base
+from rankers.errors import UserError
+from rlpost.models.loading import load_base
 from tests.rankers.backends.models import random_adapter_dir, tiny_t5_dir
 from tests.tiny_encoder import bi_encoder_dir, cross_encoder_dir
 from tests.tiny_model import tiny_model_dir

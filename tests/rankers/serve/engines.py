@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rankers.backends.load import Engine, ModelSpec
-from rankers.build import Built, RerankerSpec
-from rankers.embeddings import CachedEmbedder
+from rankers.backends.embedding_cache import CachedEmbedder
+from rankers.backends.load import LoadedBackend, ModelSpec
 from rankers.errors import BackendError, DataError
 from rankers.methods import bi_encoder_reranker
-from rankers.ports import LabelScores
-from rankers.prompts import Message
-from rankers.reranker import Reranker
+from rankers.methods.by_name import Built, RerankerSpec
+from rankers.prompting.templates import ChatMessage
+from rankers.reranker.protocols import LabelScores
+from rankers.reranker.reranker import Reranker
 from tests.rankers.reader import METHODS, Reader
 
 
@@ -29,7 +29,7 @@ class Moody(Reader):
     delay_s: float = 0.0
 
     def label_logprobs(
-        self, chats: Sequence[Sequence[Message]], *, labels: Sequence[str], primer: str
+        self, chats: Sequence[Sequence[ChatMessage]], *, labels: Sequence[str], primer: str
     ) -> list[LabelScores | BackendError]:
         time.sleep(self.delay_s)
         texts = [chat[-1]["content"] for chat in chats]
@@ -58,7 +58,7 @@ class Lengths:
         rows = [[len(text), *[int(text.split()[-1])] * 255] for text in texts]
         return np.array(rows, dtype=np.float32)
 
-    def embed_chats(self, chats: Sequence[Sequence[Message]]) -> NDArray[np.float32]:
+    def embed_chats(self, chats: Sequence[Sequence[ChatMessage]]) -> NDArray[np.float32]:
         raise NotImplementedError
 
 
@@ -68,7 +68,7 @@ def spec(method: str, *, delay_s: float = 0.0, adapter: Path | None = None) -> R
     return RerankerSpec(method=method, model=model, options={"delay_s": delay_s})
 
 
-def build(spec: RerankerSpec, loaded: Engine | None) -> Built:
+def build(spec: RerankerSpec, loaded: LoadedBackend | None) -> Built:
     if spec.model.adapter is not None and (spec.model.adapter / "broken").exists():
         raise DataError("its weights do not fit")
     backend: CachedEmbedder | Moody
@@ -86,5 +86,5 @@ def build(spec: RerankerSpec, loaded: Engine | None) -> Built:
         backend="hf",
         template="plain",
         passage_tokens=None,
-        engine=Engine(backend, None),
+        engine=LoadedBackend(backend, None),
     )

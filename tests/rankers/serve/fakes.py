@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 
 from rankers.errors import DataError
-from rankers.reranker import ScoreKind
-from rankers.serve.service import (
+from rankers.reranker.reranker import ScoreKind
+from rankers.serve.engine.service import (
     DeadlineError,
     DrainingError,
     Embedded,
-    Job,
     ModelInfo,
     QueueFullError,
+    RankRequest,
     Stats,
 )
 from rankers.serve.settings import Limits, ModelSettings, Settings
@@ -58,10 +58,10 @@ class WordService:
     most_jobs: int = 1000
     running: int = 0
     drained: bool = False
-    jobs: list[Job] = field(default_factory=list)
-    withdrawn: list[Job] = field(default_factory=list)
+    jobs: list[RankRequest] = field(default_factory=list)
+    withdrawn: list[RankRequest] = field(default_factory=list)
 
-    async def rank(self, job: Job) -> Ranking:
+    async def rank(self, job: RankRequest) -> Ranking:
         self.jobs.append(job)
         if self.drained:
             raise DrainingError("the server is shutting down")
@@ -77,7 +77,7 @@ class WordService:
             self.running -= 1
         return self._ranking(job)
 
-    async def _work(self, job: Job) -> None:
+    async def _work(self, job: RankRequest) -> None:
         left = float("inf") if job.deadline is None else job.deadline - time.monotonic()
         await asyncio.sleep(max(min(self.delay_s, left), 0.0))
         if left < self.delay_s:
@@ -85,7 +85,7 @@ class WordService:
         if self.error is not None:
             raise self.error
 
-    def _ranking(self, job: Job) -> Ranking:
+    def _ranking(self, job: RankRequest) -> Ranking:
         kind = self.models[job.model].score_kind
         wanted = words(job.query.text)
         values = [overlap(wanted, words(passage.text)) for passage in job.passages]

@@ -6,7 +6,7 @@ from tests.rankers.serve.browser import Browser
 DONE = "!document.getElementById('results').hidden && !document.querySelector('.running')"
 FAILED = "!document.getElementById('error').hidden"
 RUNNING = "document.querySelector('.running')"
-FAST = Limits(headers_s=1)
+FAST = Limits(header_timeout_s=1)
 """A server that does not wait for the browser's idle connections when it ends."""
 DOCUMENTS = ["a dog and a bird", "the fish", "a black cat", "a cat"]
 """WordService scores them -4/5, -2/3, 2 - 1/4 and 1 - 1/3 for "black cat"."""

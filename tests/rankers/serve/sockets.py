@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rankers.serve.app import create_app
-from rankers.serve.server import listening, server
-from rankers.serve.service import Service
+from rankers.serve.engine.service import Service
+from rankers.serve.http.app import create_app
+from rankers.serve.http.server import listening, server
 from rankers.serve.settings import Settings
 
 

@@ -8,12 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rankers.reranker import Reranker
-from rankers.serve.service import (
-    Job,
-)
+from rankers.reranker.reranker import Reranker
+from rankers.serve.engine.service import RankRequest
+from rankers.serve.engine.supervisor import Supervisor
 from rankers.serve.settings import Settings
-from rankers.serve.supervisor import Supervisor
 from rankers.types import Passage, Query, Ranking
 from tests.rankers.reader import METHODS, Reader, problem
 from tests.rankers.serve.engines import build, spec
@@ -42,9 +40,9 @@ async def supervisor(**more: object) -> AsyncIterator[Supervisor]:
 
 def job(
     number: int, n: int = 6, *, model: str = "fast", priority: int = 0, in_s: float | None = None
-) -> Job:
+) -> RankRequest:
     query, passages = problem(number, n)
-    return Job(
+    return RankRequest(
         id=str(number),
         model=model,
         query=query,
@@ -54,9 +52,9 @@ def job(
     )
 
 
-def saying(text: str) -> Job:
+def saying(text: str) -> RankRequest:
     passages = (Passage(id="a", text=text), Passage(id="b", text="worth 3"))
-    return Job(id="", model="fast", query=Query(id="", text=""), passages=passages)
+    return RankRequest(id="", model="fast", query=Query(id="", text=""), passages=passages)
 
 
 def lone(number: int, n: int = 6, *, method: str = "yes_no") -> Ranking:

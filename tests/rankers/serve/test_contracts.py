@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from starlette.testclient import TestClient
 
-from rankers.serve.app import create_app
+from rankers.serve.http.app import create_app
 from tests.rankers.serve.fakes import WordService, settings
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))

@@ -16,19 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from rankers.backends.load import Engine
-from rankers.build import Built, RerankerSpec
+from rankers.backends.load import LoadedBackend
 from rankers.errors import BackendError, DataError
-from rankers.serve import wire
-from rankers.serve.kept import Kept
-from rankers.serve.process import EngineProcess
-from rankers.serve.service import (
-    DeadlineError,
-    Embedded,
-    EngineLostError,
-)
+from rankers.methods.by_name import Built, RerankerSpec
+from rankers.serve.engine import messages
+from rankers.serve.engine.adapter_copies import AdapterCopies
+from rankers.serve.engine.process import EngineProcess
+from rankers.serve.engine.service import DeadlineError, Embedded, EngineLostError
+from rankers.serve.engine.supervisor import Supervisor
 from rankers.serve.settings import Settings
-from rankers.serve.supervisor import Supervisor
 from tests.rankers.serve.engines import build, spec
 from tests.rankers.serve.supervised import (
     SLOW_S,
@@ -43,7 +39,7 @@ from tests.rankers.serve.supervised import (
 
 def test_an_engine_that_hangs_is_replaced_and_an_idle_one_is_not() -> None:
     async def scenario() -> None:
-        limits = {"silence_s": 0.5, "deadline_s": 0.1}
+        limits = {"hang_timeout_s": 0.5, "deadline_s": 0.1}
         async with supervisor(limits=limits) as service:
             first = service.engine_pid
             for _ in range(3):  # withdrawn before the engine has begun with it
@@ -92,14 +88,14 @@ def test_a_swap_under_way_when_the_engine_dies_is_told_so(
 ) -> None:
     good = adapter(tmp_path / "good")
     pids: list[int] = []
-    copy = Kept.copy
+    copy = AdapterCopies.copy
 
-    def dying(kept: Kept, model: str, source: Path) -> Path:
+    def dying(kept: AdapterCopies, model: str, source: Path) -> Path:
         os.kill(pids[0], signal.SIGKILL)
         time.sleep(0.3)  # in its thread, while the loss is noticed
         return copy(kept, model, source)
 
-    monkeypatch.setattr(Kept, "copy", dying)
+    monkeypatch.setattr(AdapterCopies, "copy", dying)
 
     async def scenario() -> None:
         async with supervisor() as service:
@@ -117,7 +113,7 @@ def test_an_engine_is_tried_again_when_there_was_no_room_for_it(
     started = EngineProcess.started
     tried = 0
 
-    async def full(load: wire.Load) -> EngineProcess:
+    async def full(load: messages.LoadMessage) -> EngineProcess:
         nonlocal tried
         tried += 1
         if tried == 1:
@@ -126,7 +122,7 @@ def test_an_engine_is_tried_again_when_there_was_no_room_for_it(
 
     async def scenario() -> None:
         async with supervisor() as service:
-            monkeypatch.setattr("rankers.serve.supervisor.EngineProcess.started", full)
+            monkeypatch.setattr("rankers.serve.engine.supervisor.EngineProcess.started", full)
             os.kill(service.engine_pid, signal.SIGKILL)
             await eventually(lambda: tried > 0)
             await eventually(lambda: service.ready)
@@ -135,7 +131,7 @@ def test_an_engine_is_tried_again_when_there_was_no_room_for_it(
     asyncio.run(scenario())
 
 
-def never(spec: RerankerSpec, loaded: Engine | None) -> Built:
+def never(spec: RerankerSpec, loaded: LoadedBackend | None) -> Built:
     time.sleep(60)
     raise AssertionError
 
@@ -144,14 +140,14 @@ def test_an_engine_that_loads_ends_with_its_server() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "rankers.serve.worker", str(theirs.fileno())],
+            [sys.executable, "-m", "rankers.serve.engine.worker", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
         )
-    load = wire.Load(
+    load = messages.LoadMessage(
         specs={"m": spec("m")}, versions={"m": 0}, build=never, cache_bytes=0, questions=1
     )
     with ours:
-        ours.sendall(wire.framed(load))
+        ours.sendall(messages.framed_message(load))
     assert worker.wait(timeout=30) == 0
 
 
@@ -168,7 +164,7 @@ async def started(*_):
         print("cleaned up")
 
 run.Supervisor.started = started
-run.run(settings(port=0), {}, None)
+run.run_server(settings(port=0), {}, None)
 """
 
 
@@ -190,7 +186,7 @@ def test_a_model_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
 
 LEFT = """
 import asyncio, os, signal
-from rankers.serve.supervisor import Supervisor
+from rankers.serve.engine.supervisor import Supervisor
 from tests.rankers.serve.engines import build, spec
 from tests.rankers.serve.fakes import settings
 

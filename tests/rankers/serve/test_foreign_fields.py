@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from rankers.serve.app import create_app
+from rankers.serve.http.app import create_app
 from tests.rankers.serve.fakes import WordService, settings
 
 DOCUMENTS = ["dogs bark", "the cat and the dog", "a cat"]

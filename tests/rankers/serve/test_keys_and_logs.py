@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from rankers.errors import BackendError, DataError, ScoreError
-from rankers.serve.app import create_app
+from rankers.serve.http.app import create_app
 from rankers.serve.log import JsonLines, log_to
 from tests.rankers.serve.fakes import WordService, settings
 

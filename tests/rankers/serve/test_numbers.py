@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from rankers.serve.app import create_app
+from rankers.serve.http.app import create_app
 from tests.rankers.serve.fakes import WordService, settings
 
 CLIENT = TestClient(create_app(WordService(), settings()), raise_server_exceptions=False)

@@ -11,7 +11,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from starlette.testclient import TestClient
 
-from rankers.serve.app import create_app
+from rankers.serve.http.app import create_app
 from tests.rankers.serve.fakes import WordService, settings
 
 APP = create_app(WordService(), settings())

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from rankers.serve.app import create_app
-from rankers.serve.page.examples import CANDIDATES, Example, Examples, examples
-from rankers.serve.page.files import FILES, PATHS
-from rankers.serve.service import ServiceError
+from rankers.serve.engine.service import ServiceError
+from rankers.serve.http.app import create_app
+from rankers.serve.http.page.examples import CANDIDATES, Examples, PageExample, examples
+from rankers.serve.http.page.files import FILES, PATHS
 from rankers.types import Collection, Document, ScoredDoc
 from tests.rankers.serve.fakes import WordService, settings
 
@@ -67,7 +67,7 @@ def test_examples_are_queries_that_leave_something_to_do() -> None:
     orders = dict(zip(ids, ["bac", "acb", "ac", "ab"], strict=True))
     run = {query_id: [ScoredDoc(name, 1.0) for name in order] for query_id, order in orders.items()}
     assert list(examples(collection, run)) == [
-        Example(
+        PageExample(
             query="words of q:json:second", documents=["a text", "c text", "b text"], relevant=2
         )
     ]
@@ -79,7 +79,7 @@ def test_examples_that_cannot_be_made_are_tried_again(
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho no room on the disk >&2; exit 1\n")
     python.chmod(0o755)
-    one = Example(query="q", documents=["a", "b"], relevant=1)
+    one = PageExample(query="q", documents=["a", "b"], relevant=1)
     tried = Examples()
 
     async def play() -> None:

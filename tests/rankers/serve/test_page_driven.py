@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from rankers.serve.page import examples
-from rankers.serve.page.examples import Example
+from rankers.serve.http.page import examples
+from rankers.serve.http.page.examples import PageExample
 from tests.rankers.serve.browser import Browser, needs_browser
 from tests.rankers.serve.fakes import WordService, info, settings
 from tests.rankers.serve.pages import DOCUMENTS, DONE, FAILED, FAST, ask, column, visit
@@ -148,8 +148,8 @@ def test_a_bad_file_leaves_nothing_of_the_good_one_before(page: Browser, tmp_pat
 def test_a_query_of_the_collection_knows_its_answer(
     page: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def made() -> list[Example]:
-        return [Example(query="black cat", documents=DOCUMENTS, relevant=2)]
+    async def made() -> list[PageExample]:
+        return [PageExample(query="black cat", documents=DOCUMENTS, relevant=2)]
 
     monkeypatch.setattr(examples, "_made", made)
     with serving(WordService(), settings(port=0, limits=FAST)) as port:

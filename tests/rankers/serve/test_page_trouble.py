@@ -3,7 +3,7 @@
 import pytest
 
 from rankers.errors import BackendError
-from rankers.serve.service import EngineLostError, Service
+from rankers.serve.engine.service import EngineLostError, Service
 from rankers.serve.settings import Limits
 from tests.rankers.serve.browser import Browser, needs_browser
 from tests.rankers.serve.fakes import WordService, settings
@@ -35,7 +35,7 @@ def test_no_key_is_asked_for_where_none_is_needed(page: Browser) -> None:
         assert page.ask("document.getElementById('key-field').hidden")
 
 
-SHORT = Limits(headers_s=1, document_chars=20)
+SHORT = Limits(header_timeout_s=1, document_chars=20)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ SHORT = Limits(headers_s=1, document_chars=20)
         (WordService(), SHORT, "Document 1: 32 characters, 20 allowed.", "pasted"),
         (WordService(most_jobs=0), FAST, "busy. Try again in 7 seconds", ""),
         (WordService(error=EngineLostError("it died")), FAST, "cannot rank just now: it died", ""),
-        (WordService(delay_s=5), Limits(headers_s=1, deadline_s=0.1), "longer than", ""),
+        (WordService(delay_s=5), Limits(header_timeout_s=1, deadline_s=0.1), "longer than", ""),
         (WordService(error=BackendError("NaN")), FAST, "failed on this request: NaN (request", ""),
     ],
     ids=["422", "429", "503", "504", "500"],

@@ -13,9 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from rankers.errors import BackendError, DataError, ScoreError
-from rankers.serve.app import create_app
-from rankers.serve.schemas.jina import DocumentObject
-from rankers.serve.service import EngineLostError
+from rankers.serve.engine.service import EngineLostError
+from rankers.serve.http.app import create_app
+from rankers.serve.http.schemas.documents import DocumentObject
 from rankers.serve.settings import Limits
 from tests.rankers.serve.fakes import WordService, settings
 

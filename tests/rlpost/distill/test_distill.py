@@ -9,16 +9,15 @@ import pytest
 from typer.testing import CliRunner
 
 from rankers.backends.sentence import SentenceEmbedder
-from rankers.datasets import load_collection
-from rankers.errors import DataError
-from rankers.trec import write_run
+from rankers.datasets.load import load_collection
+from rankers.errors import DataError, UserError
+from rankers.files.trec import write_run
 from rankers.types import Collection, ScoredDoc
-from rlpost.cli import app
-from rlpost.distill.config import load
-from rlpost.distill.lists import TeacherLists, Texts, strangers
+from rlpost.cli.main import app
+from rlpost.distill.config import load_distillation
+from rlpost.distill.lists import ListTexts, TeacherLists, strangers
 from rlpost.distill.run import by_labels, distill
-from rlpost.errors import UserError
-from rlpost.models import load_tokenizer
+from rlpost.models.loading import load_tokenizer
 from tests.paths import REPO
 from tests.small_beir import FACTS, small_beir
 from tests.tiny_encoder import bi_encoder_dir
@@ -95,7 +94,7 @@ def test_a_bi_encoder_learns_by_adapters(beir: Path, teacher: Path, tmp_path: Pa
 
 
 def test_lists_are_the_teachers_best_in_another_order(beir: Path, tiny_model: Path) -> None:
-    texts = Texts(
+    texts = ListTexts(
         collection=load_collection(beir, "train"),
         tokenizer=load_tokenizer(tiny_model),
         passage_tokens=30,
@@ -130,7 +129,7 @@ def test_what_does_not_fit_of_a_teachers_run_is_counted(beir: Path) -> None:
 
 
 def test_lists_may_be_shown_as_the_first_stage_has_them(beir: Path) -> None:
-    texts = Texts(
+    texts = ListTexts(
         collection=load_collection(beir, "train"),
         tokenizer=load_tokenizer("tiny-ranker"),
         passage_tokens=30,
@@ -143,17 +142,17 @@ def test_lists_may_be_shown_as_the_first_stage_has_them(beir: Path) -> None:
         assert problem.passages == tuple(texts.passage(doc) for doc in ("list", "maxi", "sums"))
         assert problem.ranks == (2, 1, 3)
     with pytest.raises(UserError, match="without a teacher is the solution itself"):
-        load(CONFIGS / "first.yaml", ["input_order=first_stage", "teacher=null"])
+        load_distillation(CONFIGS / "first.yaml", ["input_order=first_stage", "teacher=null"])
 
 
 def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
-        load(CONFIGS / "first.yaml", ["steps=0", "model.lor.rank=3", "candidates=30"])
+        load_distillation(CONFIGS / "first.yaml", ["steps=0", "model.lor.rank=3", "candidates=30"])
     message = str(error.value)
     assert "steps" in message
     assert "did you mean 'model.lora" in message
     with pytest.raises(UserError, match="'first' has 26 letters"):
-        load(CONFIGS / "first.yaml", ["candidates=30"])
+        load_distillation(CONFIGS / "first.yaml", ["candidates=30"])
 
 
 def test_the_command_teaches() -> None:

@@ -9,17 +9,18 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rankers.backends.sentence_load import own_prompts
-from rankers.losses import e2rank_joint, first_joint, importance_nll
-from rankers.prompts import first_messages, listwise_messages
+from rankers.errors import UserError
+from rankers.methods.first import first_messages
+from rankers.prompting.templates import listwise_messages
+from rankers.training.losses import e2rank_joint, first_joint, importance_nll
 from rlpost.distill.causal import CausalStudent, First, Full, Recipe
 from rlpost.distill.config import E2RankStudent
 from rlpost.distill.embedding import EmbeddingStudent
 from rlpost.distill.lists import TeacherList
-from rlpost.encoder import Encoder
-from rlpost.errors import UserError
-from rlpost.lora import LoraSettings
-from rlpost.models import load_bare_tokenizer, load_tokenizer, render
+from rlpost.models.encoder import Encoder
+from rlpost.models.loading import load_bare_tokenizer, load_tokenizer, render
 from rlpost.types import Message
+from rlpost.weights.lora import LoraSettings
 from tests.tiny_encoder import bi_encoder_dir
 
 LISTS = [

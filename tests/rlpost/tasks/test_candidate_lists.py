@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rlpost.config import DataConfig
-from rlpost.tasks.rerank import held_out_queries
-from rlpost.tasks.rerank_data import candidate_lists
+from rlpost.config.run import DataConfig
+from rlpost.tasks.ranking.collection import candidate_lists
+from rlpost.tasks.ranking.prompts import held_out_queries
 from tests.small_beir import small_beir
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from rlpost.tasks.movielens import plain_title
-from rlpost.tasks.rewrite import rewritten
-from rlpost.tasks.title_list import read_title
+from rlpost.tasks.ranking.rewrite import rewritten
+from rlpost.tasks.recommendation.movielens import plain_title
+from rlpost.tasks.recommendation.title_list import read_title
 from tests.rankers.test_linear_time import UNITS, grows_too_fast
 
 READERS = {

@@ -1,0 +1,1 @@
+"""Collections: loaded by folder or name, parsed, exported."""

@@ -1,0 +1,1 @@
+"""Files: text, JSON lines, TREC formats, atomic writing, the cache."""

@@ -1,0 +1,1 @@
+"""Prompts: templates, sanitizing, token budgets, parsing, model families."""

@@ -1,0 +1,1 @@
+"""Report toolkit: pages, SVG charts, tables."""

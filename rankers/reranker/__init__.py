@@ -1,0 +1,1 @@
+"""The reranker: plans, judges, batching across queries."""

@@ -1,0 +1,1 @@
+"""The engine process of a server, and its supervisor."""

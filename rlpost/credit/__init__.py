@@ -1,0 +1,1 @@
+"""Credit: from rewards of a group to advantages."""

@@ -1,0 +1,1 @@
+"""Documentation pages and their generator."""

@@ -1,1 +1,0 @@
-"""Rollout engines: everything here implements ``rlpost.ports.Engine``."""

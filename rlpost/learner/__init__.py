@@ -1,0 +1,1 @@
+"""The learner: from groups to one optimizer step."""

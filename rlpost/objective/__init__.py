@@ -1,0 +1,1 @@
+"""Objectives: per-token losses, aggregation, KL, entropy, off-policy weights and masks."""

@@ -1,0 +1,1 @@
+"""Rollouts: sampling and scoring completions."""

@@ -1,0 +1,1 @@
+"""Rollout engines: everything here implements ``rlpost.protocols.Engine``."""

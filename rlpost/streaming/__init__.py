@@ -1,0 +1,1 @@
+"""Streaming of groups: queue, ledger, messages."""

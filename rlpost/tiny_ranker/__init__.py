@@ -1,0 +1,1 @@
+"""How the shipped model tiny-ranker is made."""

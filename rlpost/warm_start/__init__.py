@@ -1,0 +1,1 @@
+"""Warm start: supervised fine-tuning before RL."""

@@ -1,0 +1,1 @@
+"""Weights on their way to the engines: LoRA, adapter files, publication, canary."""

@@ -1,0 +1,1 @@
+"""Training over Ray: driver, queue, rollout, reward and learner actors."""
