@@ -10,8 +10,8 @@ from rankers.backends.rendering import Renderer
 from rankers.backends.sentence_load import own_prompts
 from rankers.backends.weights import load_whole
 from rankers.errors import BackendError, DataError, backend_boundary
-from rankers.prefix import beginning
 from rankers.prompting.budget import Budget
+from rankers.prompting.prefix import beginning
 from rankers.prompting.templates import ChatMessage
 from rankers.reranker.protocols import Role
 

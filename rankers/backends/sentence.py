@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rankers.backends.sentence_load import load_sentence_model
 from rankers.backends.weights import with_adapter
 from rankers.errors import BackendError, DataError, backend_boundary
-from rankers.prefix import beginning
 from rankers.prompting.budget import Budget
+from rankers.prompting.prefix import beginning
 from rankers.prompting.templates import ChatMessage
 from rankers.reranker.protocols import Role
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from rankers.errors import DataError
-from rankers.prefix import CHARS_PER_TOKEN, beginning
+from rankers.prompting.prefix import CHARS_PER_TOKEN, beginning
 from rankers.prompting.sanitize import neutralise, one_line
 from rankers.prompting.templates import ChatMessage, Tokenizer, cut
 

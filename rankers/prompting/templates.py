@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
-from rankers.prefix import beginning
+from rankers.prompting.prefix import beginning
 from rankers.prompting.sanitize import neutralise_fields as neutralise_fields
 
 ChatMessage = dict[str, str]

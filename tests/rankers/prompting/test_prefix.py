@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from rankers.backends.rendering import Renderer
-from rankers.prefix import beginning
 from rankers.prompting.budget import Budget
+from rankers.prompting.prefix import beginning
 from rankers.prompting.templates import ChatMessage, cut
 from rlpost.models.loading import resolve_model_path
 
