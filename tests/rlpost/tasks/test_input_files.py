@@ -110,7 +110,7 @@ def test_the_reranker_of_a_reward_must_be_there(tmp_path: Path) -> None:
     reward = "task={kind: rerank, reward: {method: listwise, model: /nowhere/r}}"
     assert "task.reward.model: there is no model /nowhere/r" in told(tmp_path, reward)
     reward = "task={kind: rerank, reward: {method: nonsense, model: tiny-ranker}}"
-    assert "task.reward: there is no method 'nonsense'" in told(tmp_path, reward)
+    assert "task.reward.method 'nonsense' is no method" in told(tmp_path, reward)
 
 
 def test_a_movielens_folder_must_have_its_files(tmp_path: Path) -> None:

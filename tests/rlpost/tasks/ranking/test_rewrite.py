@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rankers.errors import BackendError, DataError, UserError
+from rankers.errors import BackendError, UserError
 from rlpost.config import parse
 from rlpost.config.run import RunConfig
 from rlpost.config.task import RewriteTask
@@ -157,7 +157,7 @@ def test_configs_that_make_no_sense(beir: Path, reward: dict[str, Any], sentence
 def test_a_reranker_that_is_not_there_stops_the_run_before_it_begins(beir: Path) -> None:
     with pytest.raises(BackendError, match=r"127.0.0.1:9: .*Is a reranker served there"):
         prepare(config(beir, {"url": "http://127.0.0.1:9"}), say=lambda _: None)
-    with pytest.raises(DataError, match="no method 'listwize'"):
+    with pytest.raises(UserError, match="'listwize' is no method"):
         prepare(config(beir, {"method": "listwize", "model": "tiny-ranker"}), say=lambda _: None)
     with pytest.raises(UserError, match=r"raise model.max_length or lower task.query_tokens"):
         prepare(config(beir, {"url": "http://127.0.0.1:9"}, query_tokens=250), say=lambda _: None)
