@@ -25,7 +25,7 @@ from rlpost.types import Completion, Prompt, Score
 
 
 class IRankerReward:
-    """See ``rankers.exclusion_reward``; its terms are the parts of the score."""
+    """See ``rankers.methods.iranker``; its terms are the parts of the score."""
 
     def __init__(self, *, variant: IRankerVariant) -> None:
         self._variant: IRankerVariant = variant
