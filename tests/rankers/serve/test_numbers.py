@@ -68,7 +68,9 @@ def test_no_number_is_the_servers_fault(path: str, place: tuple[str, ...]) -> No
             value = f'{{"{name}": {value}}}'
         content = f'{essentials}, "{place[0]}": {value}}}'
         answer = CLIENT.post(path, content=content, headers=JSON)
-        assert answer.status_code in (200, 422), (written[:20], answer.text[:200])
+        # A deadline of a few milliseconds may well pass on a busy machine.
+        fine = (200, 422, 504) if place[-1] == "deadline_ms" else (200, 422)
+        assert answer.status_code in fine, (written[:20], answer.text[:200])
         assert answer.status_code == 200 or len(answer.text) < 1000
         if written in ("NaN", "Infinity", "1e309", "true", '"3"', "0.5", "[1]"):
             assert answer.status_code == 422, (written, answer.text[:200])
