@@ -115,7 +115,7 @@ def test_sigterm_ends_the_warm_start_and_its_process(tmp_path: Path, tiny_model:
         *("train", "configs/smoke.yaml", f"output={tmp_path / 'runs'}", f"model.path={tiny_model}"),
         *(f"data.path={small_beir(tmp_path / 'beir')}", "data.first_stage=bm25s", "name=run"),
         *("rollout.engine=hf", "task.candidates=3", "task.passage_tokens=12"),
-        *("model.max_length=256", "model.warm_start.steps=2000", "learner.tokens_per_batch=256"),
+        *("model.max_length=256", "model.warm_start.steps=400", "learner.tokens_per_batch=256"),
     ).until("warm start: step")
     assert command.signalled(group=True) == 130, command.said
     assert "interrupted before the first step" in command.said
