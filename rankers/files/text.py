@@ -46,14 +46,6 @@ def json_row(line: str, where: str) -> Any:
     return row
 
 
-def first_existing(folder: Path, *names: str) -> Path:
-    """The first of ``names`` that is a file in ``folder``."""
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise DataError(f"{folder} has no {names[0]}: it must hold one of {', '.join(names)}")
-
-
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = fresh_name(path)
