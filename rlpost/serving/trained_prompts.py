@@ -25,9 +25,3 @@ def trained(folder: Path) -> Trained | None:
             config = read_yaml(parent / CONFIG)
             return trained_by(config) if depth > 1 or "student" in config else None
     return None
-
-
-def template_of(adapter: Path) -> str | None:
-    """The template that the run around ``adapter`` trained on; None where it is in no such run."""
-    found = trained(adapter)
-    return None if found is None else found.template

@@ -14,10 +14,10 @@ from rankers.methods.by_name import RerankerSpec, decide
 from rankers.model_path import resolve
 from rlpost.config import parse
 from rlpost.serving.model_spec import located
-from rlpost.serving.trained_prompts import template_of
+from rlpost.serving.trained_prompts import trained
 
 
-def trained(folder: Path, place: str, task: dict[str, object]) -> Path:
+def adapter_of_run(folder: Path, place: str, task: dict[str, object]) -> Path:
     """An adapter on a warm-started model, whose name says nothing."""
     base = folder / "warm-start" / "ac28aba64db2"
     shutil.copytree(resolve("tiny-ranker"), base)
@@ -43,8 +43,10 @@ def trained(folder: Path, place: str, task: dict[str, object]) -> Path:
 def test_its_run_tells(
     tmp_path: Path, place: str, task: dict[str, object], template: str, method: str
 ) -> None:
-    adapter = trained(tmp_path, place, task)
-    assert template_of(adapter) == template
+    adapter = adapter_of_run(tmp_path, place, task)
+    prompts = trained(adapter)
+    assert prompts is not None
+    assert prompts.template == template
     model = located(str(adapter), None, {}, None)
     assert decide(RerankerSpec(method=method, model=model)).template == template
     other = RerankerSpec(method="listwise", model=model, template="rank_zephyr")
@@ -52,8 +54,8 @@ def test_its_run_tells(
 
 
 def test_elsewhere_the_user_has_to_tell(tmp_path: Path) -> None:
-    adapter = trained(tmp_path, "policies/policy-v3", {"kind": "rerank"})
+    adapter = adapter_of_run(tmp_path, "policies/policy-v3", {"kind": "rerank"})
     moved = shutil.copytree(adapter, tmp_path / "moved" / "a" / "b" / "c" / "d")
-    assert template_of(moved) is None
+    assert trained(moved) is None
     with pytest.raises(DataError, match="say with --template"):
         decide(RerankerSpec(method="listwise", model=located(str(moved), None, {}, None)))
