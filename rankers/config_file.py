@@ -66,8 +66,6 @@ def _text(value: Any) -> Any:
 
 
 _QUOTED = re.compile(r"(['\"])(.*?)\1")
-
-
 _READERS_OWN = re.compile(r"<.*>|\\?.")
 """What the YAML reader quotes of its own: '<block end>', ','. The rest is text of the file."""
 

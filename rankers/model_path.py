@@ -8,8 +8,6 @@ from pathlib import Path
 from rankers.errors import UserError
 
 ASSETS = Path(__file__).parent / "assets"
-
-
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+(@[\w.-]+)?")
 """``org/name``, or ``org/name@revision``."""
 
@@ -20,7 +18,7 @@ def resolve(path: str | Path) -> Path:
     A hub id, which may end in ``@`` and a revision, is downloaded on first use. Raises
     UserError when there is no such model.
     """
-    for folder in _places(path):
+    for folder in places(path):
         if (folder / "config.json").is_file():
             return folder.resolve()
     if Path(path).expanduser().is_dir():
@@ -34,7 +32,7 @@ def resolve(path: str | Path) -> Path:
     return _download(str(path))
 
 
-def _places(path: str | Path) -> tuple[Path, Path]:
+def places(path: str | Path) -> tuple[Path, Path]:
     return Path(path).expanduser(), ASSETS / path
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rankers.errors import DataError, UserError
-from rankers.files.cache import _published, cache_trouble
-from rankers.files.modes import open_alike
-from rankers.files.text import _write_lines
+from rankers.errors import UserError
+from rankers.files.cache import cache_trouble
+from rankers.files.modes import fresh_folder, fresh_name, open_alike
 
 
 @contextmanager
@@ -26,16 +26,54 @@ def disk_trouble(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text``; a reader sees the old file or the new one, whatever crashes."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Replace ``path`` by ``text``; a reader sees the old file or the new one, whatever crashes.
+
+    Raises UserError where the file cannot be written.
+    """
     with disk_trouble(path):
+        _replace(path, [text])
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """``write_text`` of lines, which need not fit into memory; makes the folder."""
+    with disk_trouble(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, (f"{line}\n" for line in lines))
+
+
+def _replace(path: Path, parts: Iterable[str]) -> None:
+    temporary = fresh_name(path)
+    try:
+        with temporary.open("x", encoding="utf-8", newline="\n") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def published_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, renamed to ``target`` when the block ends well and removed otherwise.
+
+    Readers see all of it or nothing. Where another process published first, its copy stays. Raises
+    DataError where the cache cannot be written.
+    """
+    with cache_trouble(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = fresh_folder(target)
         try:
-            temporary.write_text(text, encoding="utf-8")
-            _sync(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
+            yield partial
+            open_alike(partial)
+            try:
+                partial.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
         finally:
-            temporary.unlink(missing_ok=True)
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:
@@ -63,28 +101,3 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """Write all lines or nothing: a temporary file in the same folder, then a rename.
-
-    Raises DataError where the file cannot be written.
-    """
-    try:
-        _write_lines(path, lines)
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror or error}): free space there, or choose another "
-            "place"
-        ) from error
-
-
-@contextmanager
-def published_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill, renamed to ``target`` when the block ends well and removed otherwise.
-
-    Readers see all of it or nothing. Where another process published first, its copy stays. Raises
-    DataError where the cache cannot be written.
-    """
-    with cache_trouble(target.parent), _published(target) as partial:
-        yield partial

@@ -6,17 +6,13 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from rankers.errors import DataError
-from rankers.files.modes import fresh_folder, open_alike
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
 _SAID = ("No space left on device", "Read-only file system", "Disk quota exceeded")
 
 
@@ -90,19 +86,3 @@ def file_key(path: Path) -> str:
             while block := content.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
-
-
-@contextmanager
-def _published(target: Path) -> Iterator[Path]:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = fresh_folder(target)
-    try:
-        yield partial
-        open_alike(partial)
-        try:
-            partial.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 from rankers.files.atomic import disk_trouble, write_text
 
 Record = dict[str, Any]
-
-
 Needs = Mapping[str, type | tuple[type, ...]]
 """Keys that a record must have, and the types of their values."""
 

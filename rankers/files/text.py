@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rankers.errors import DataError
-from rankers.files.modes import fresh_name
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -44,16 +42,3 @@ def json_row(line: str, where: str) -> Any:
     except (ValueError, RecursionError) as broken:
         raise DataError(f"{where}: not valid JSON ({broken}): mend or remove it") from None
     return row
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = fresh_name(path)
-    try:
-        with partial.open("x", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -18,6 +18,7 @@ from rankers.reranker.reranker import Reranker
 
 WINDOW = 20
 """The methods' own default."""
+
 PLAIN_CONTEXT = 512
 """Prompt tokens of models that set no bound themselves (T5)."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from rankers.methods.encoders import _cosines, _passages, bi_encoder_reranker, rescored
+from rankers.methods.encoders import bi_encoder_reranker, cosines, passage_vectors, rescored
 from rankers.prompting.budget import Budget, fitted
 from rankers.prompting.sanitize import neutralise_fields
 from rankers.prompting.templates import ChatMessage
@@ -19,7 +19,6 @@ E2RANK_INSTRUCTION = (
     "Given a web search query and some relevant documents, rerank the documents that answer the "
     "query:"
 )
-
 
 E2RANK_QUERY = (
     "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
@@ -50,9 +49,9 @@ class ListwiseQueryScorer:
             for question in questions
         ]
         queries = self.embedder.embed_chats([prompt.chat for prompt in prompts])
-        passages = _passages(self.embedder, questions, self.passage_prompt)
+        passages = passage_vectors(self.embedder, questions, self.passage_prompt)
         return [
-            Reply(reading=exact(_cosines(query, passages, question)), truncated=prompt.truncated)
+            Reply(reading=exact(cosines(query, passages, question)), truncated=prompt.truncated)
             for question, prompt, query in zip(questions, prompts, queries, strict=True)
         ]
 

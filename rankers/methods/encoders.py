@@ -19,22 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def rescored(n: int, *, passes: int = 1) -> RankingPlan[Scores]:
-    """One question about all candidates per pass, in the order that the pass before left.
-
-    Where the engine fails in a pass, what stood before it stays; in the first, that is the input
-    order without scores.
-    """
-    if passes < 1:
-        raise ValueError(f"passes must be >= 1, got {passes}")
-    outcome = PlanResult(tuple(range(n)), ())
-    for _ in range(passes if n else 0):
-        [scores] = yield [outcome.order]
-        if scores is not None:
-            outcome = by_score(scores, outcome.order)
-    return outcome
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CosineScorer:
     """All passages of a question by the cosine of their embedding with the query's."""
@@ -48,9 +32,9 @@ class CosineScorer:
         queries = embedded(
             self.embedder, "query", [question.query for question in questions], self.query_prompt
         )
-        passages = _passages(self.embedder, questions, self.passage_prompt)
+        passages = passage_vectors(self.embedder, questions, self.passage_prompt)
         return [
-            Reply(reading=exact(_cosines(query, passages, question)))
+            Reply(reading=exact(cosines(query, passages, question)))
             for question, query in zip(questions, queries, strict=True)
         ]
 
@@ -68,7 +52,7 @@ class CrossEncoderScorer:
         return [Reply(reading=exact(score)) for score in self.scorer.score(pairs)]
 
 
-def _passages(
+def passage_vectors(
     embedder: Embedder, questions: Sequence[RankingPrompt], prompt: str | None
 ) -> dict[str, NDArray[np.float32]]:
     """Unit vectors of all different passages of ``questions``, encoded in one call."""
@@ -77,7 +61,7 @@ def _passages(
     return dict(zip(texts, vectors, strict=True))
 
 
-def _cosines(
+def cosines(
     query: NDArray[np.float32], passages: dict[str, NDArray[np.float32]], question: RankingPrompt
 ) -> Scores:
     """Cosine of ``query`` with each passage of ``question``, in order."""
@@ -85,6 +69,22 @@ def _cosines(
 
     matrix = np.stack([passages[text] for text in question.passages])
     return tuple((matrix @ unit(query)).tolist())
+
+
+def rescored(n: int, *, passes: int = 1) -> RankingPlan[Scores]:
+    """One question about all candidates per pass, in the order that the pass before left.
+
+    Where the engine fails in a pass, what stood before it stays; in the first, that is the input
+    order without scores.
+    """
+    if passes < 1:
+        raise ValueError(f"passes must be >= 1, got {passes}")
+    outcome = PlanResult(tuple(range(n)), ())
+    for _ in range(passes if n else 0):
+        [scores] = yield [outcome.order]
+        if scores is not None:
+            outcome = by_score(scores, outcome.order)
+    return outcome
 
 
 def bi_encoder_reranker(

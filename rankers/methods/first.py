@@ -13,8 +13,8 @@ from rankers.prompting.templates import (
     LETTERS,
     ChatMessage,
     FirstTemplate,
-    _rank_zephyr,
     listwise_messages,
+    rank_zephyr_messages,
 )
 from rankers.reranker.judges import LabelScorer, by_logprob
 from rankers.reranker.plans import Order, unseeded
@@ -34,7 +34,7 @@ def first_messages(
         raise ValueError(f"{len(passages)} passages, but there are {len(LETTERS)} letters")
     if template == "compact":
         return listwise_messages(query, passages, template="compact")
-    return _rank_zephyr(
+    return rank_zephyr_messages(
         neutralise_fields(query),
         [neutralise_fields(passage) for passage in passages],
         labels=LETTERS,

@@ -13,7 +13,7 @@ from rankers.prompting.sanitize import neutralise_fields
 from rankers.prompting.templates import ChatMessage
 from rankers.prompting.verdicts import verdict
 from rankers.reranker.judges import TextScorer
-from rankers.reranker.plans import Choice, RankingPlan, _at_most, by_rank, unseeded
+from rankers.reranker.plans import Choice, RankingPlan, at_most, by_rank, unseeded
 from rankers.reranker.protocols import Backend
 from rankers.reranker.reranker import PlannedReranker
 
@@ -43,7 +43,7 @@ def iranker_reranker(
             backend=backend,
             ask=iranker_messages,
             read=read_iranker,
-            max_tokens=partial(_at_most, max_tokens),
+            max_tokens=partial(at_most, max_tokens),
             budget=budget,
         ),
     )
@@ -53,7 +53,6 @@ _SYSTEM = (
     "You are a helpful assistant. You first thinks about the reasoning process in the mind and "
     "then provides the user with the answer."
 )
-
 
 _LABEL = re.compile(r"passage\s+([0-9]{1,9})", re.IGNORECASE)
 
@@ -114,14 +113,12 @@ def answer_block(text: str) -> str | None:
 
 IRankerVariant = Literal["paper", "released"]
 
-
 # ulab-uiuc/IRanker f32eb9e: verl/trainer/main_ppo.py scores prompt and response as one text, by
 # verl/utils/reward_score/exclusion_reward.py. Of the prompt, only this end holds tags.
 _RELEASED_PROMPT = (
     "Show your work in <think> </think> tags. And return the final answer in <answer> </answer> "
     "tags.<|im_end|>\n<|im_start|>assistant\nLet me solve this step by step.\n<think>"
 )
-
 
 _RELEASED_TAGS = tuple(
     re.compile(pattern)
@@ -133,10 +130,7 @@ _RELEASED_TAGS = tuple(
     )
 )
 
-
 _PAPER_TURN = re.compile(r"</think>\s*+<answer>")
-
-
 _PAPER_TAGS = tuple(re.compile(tag) for tag in ("<think>", "</think>", "<answer>", "</answer>"))
 
 

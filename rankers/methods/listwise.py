@@ -13,6 +13,48 @@ from rankers.reranker.protocols import Backend
 from rankers.reranker.reranker import PlannedReranker
 
 
+def sliding_windows(n: int, *, window: int = 20, step: int = 10) -> list[tuple[int, int]]:
+    """Half-open ranges over ``n`` candidates, from the back to the front.
+
+    The first range ends at ``n``, each next one lies ``step`` nearer to the front, and the last
+    one starts at 0; fewer candidates than ``window`` give one range, none give none. The best
+    ``window - step`` of one range are seen again in the next.
+
+    Raises ValueError unless 1 <= step <= window.
+    """
+    if not 1 <= step <= window:
+        raise ValueError(f"need 1 <= step <= window, got step {step}, window {window}")
+    ranges: list[tuple[int, int]] = []
+    end = n
+    while end > 0:
+        start = max(0, end - window)
+        ranges.append((start, end))
+        if start == 0:
+            break
+        end -= step
+    return ranges
+
+
+def sliding_window_plan(n: int, *, window: int = 20, step: int = 10) -> RankingPlan[Order]:
+    """Order windows from the back to the front, each over what the previous ones left there.
+
+    ``window >= n`` is full ranking in one question (arXiv 2412.14574). A single candidate needs
+    no question.
+    """
+    ranking = list(range(n))
+    for start, end in sliding_windows(n, window=window, step=step):
+        if end - start < 2:
+            continue
+        shown = tuple(ranking[start:end])
+        [order] = yield [shown]
+        if order is None:
+            continue
+        if sorted(order) != list(range(len(shown))):
+            raise ValueError(f"the answer to {len(shown)} candidates is no permutation: {order}")
+        ranking[start:end] = [shown[position] for position in order]
+    return by_rank(ranking)
+
+
 def listwise_reranker(
     backend: Backend,
     *,
@@ -67,45 +109,3 @@ def _permutation_tokens(shown: int) -> int:
 def _read_order(text: str, n: int) -> ParsedAnswer[Order]:
     parsed = parse_permutation(text, n)
     return ParsedAnswer(answer=parsed.order, rule=parsed.rule, malformed=parsed.malformed)
-
-
-def sliding_window_plan(n: int, *, window: int = 20, step: int = 10) -> RankingPlan[Order]:
-    """Order windows from the back to the front, each over what the previous ones left there.
-
-    ``window >= n`` is full ranking in one question (arXiv 2412.14574). A single candidate needs
-    no question.
-    """
-    ranking = list(range(n))
-    for start, end in sliding_windows(n, window=window, step=step):
-        if end - start < 2:
-            continue
-        shown = tuple(ranking[start:end])
-        [order] = yield [shown]
-        if order is None:
-            continue
-        if sorted(order) != list(range(len(shown))):
-            raise ValueError(f"the answer to {len(shown)} candidates is no permutation: {order}")
-        ranking[start:end] = [shown[position] for position in order]
-    return by_rank(ranking)
-
-
-def sliding_windows(n: int, *, window: int = 20, step: int = 10) -> list[tuple[int, int]]:
-    """Half-open ranges over ``n`` candidates, from the back to the front.
-
-    The first range ends at ``n``, each next one lies ``step`` nearer to the front, and the last
-    one starts at 0; fewer candidates than ``window`` give one range, none give none. The best
-    ``window - step`` of one range are seen again in the next.
-
-    Raises ValueError unless 1 <= step <= window.
-    """
-    if not 1 <= step <= window:
-        raise ValueError(f"need 1 <= step <= window, got step {step}, window {window}")
-    ranges: list[tuple[int, int]] = []
-    end = n
-    while end > 0:
-        start = max(0, end - window)
-        ranges.append((start, end))
-        if start == 0:
-            break
-        end -= step
-    return ranges

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Literal
 
-from rankers.methods.setwise import _LETTER_TOKENS, read_letter
+from rankers.methods.setwise import LETTER_TOKENS, read_letter
 from rankers.prompting.budget import Budget, PromptTemplate
 from rankers.prompting.sanitize import neutralise_fields
 from rankers.prompting.templates import ChatMessage, user_chat
@@ -18,7 +18,7 @@ from rankers.reranker.plans import (
     RankingPlan,
     ShownIds,
     Variant,
-    _at_most,
+    at_most,
     by_score,
     top_then_rest,
     unseeded,
@@ -27,69 +27,7 @@ from rankers.reranker.protocols import Backend, LabelBackend
 from rankers.reranker.reranker import PlannedReranker, ScoreKind
 
 PairwiseSort = Literal["all_pairs", "heapsort", "sliding"]
-
-
 PairwiseQuestion = Literal["prp", "duo_t5"]
-
-
-def pairwise_reranker(
-    backend: Backend,
-    *,
-    sort: PairwiseSort = "heapsort",
-    k: int = 10,
-    budget: Budget | None = None,
-) -> PlannedReranker[Choice]:
-    """Duels in both orders, a conflict being a tie (PRP, arXiv 2306.17563)."""
-    return PlannedReranker(
-        name=f"pairwise-{sort}-{k}",
-        plan=_pairwise_plan(sort, k),
-        judge=TextScorer(
-            backend=backend,
-            ask=pairwise_messages,
-            read=read_letter,
-            max_tokens=partial(_at_most, _LETTER_TOKENS),
-            budget=budget,
-        ),
-        score_kind=_PAIRWISE_SCORES[sort],
-    )
-
-
-def pairwise_likelihood_reranker(
-    backend: LabelBackend,
-    *,
-    sort: PairwiseSort = "heapsort",
-    k: int = 10,
-    question: PairwiseQuestion = "prp",
-    budget: Budget | None = None,
-) -> PlannedReranker[Pick]:
-    """PRP's scoring mode: the more probable of ``Passage A`` and ``Passage B``, in both orders.
-
-    The two share all but their last token, so that one alone decides. No answer is malformed.
-    ``duo_t5`` is for the checkpoints of this name.
-    """
-    ask, primer, labels = _PAIRWISE_LABELS[question]
-    return PlannedReranker(
-        name=f"pairwise-likelihood-{question}-{sort}-{k}",
-        plan=_pairwise_plan(sort, k),
-        judge=LabelScorer(
-            backend=backend,
-            ask=ask,
-            labels=labels,
-            primer=primer,
-            read=most_probable,
-            per_passage=False,
-            budget=budget,
-        ),
-        score_kind=_PAIRWISE_SCORES[sort],
-    )
-
-
-def duo_t5_messages(query: str, passages: Sequence[str]) -> list[ChatMessage]:
-    """duoT5's question (arXiv 2101.05667) for exactly two passages: is the first one better?"""
-    first, second = map(neutralise_fields, passages)
-    return user_chat(
-        f"Query: {neutralise_fields(query)} Document0: {first} Document1: {second} Relevant:"
-    )
 
 
 def pairwise_messages(query: str, passages: Sequence[str]) -> list[ChatMessage]:
@@ -102,27 +40,12 @@ def pairwise_messages(query: str, passages: Sequence[str]) -> list[ChatMessage]:
     )
 
 
-_PAIRWISE_LABELS: dict[PairwiseQuestion, tuple[PromptTemplate, str, tuple[str, str]]] = {
-    "prp": (pairwise_messages, "Passage", (" A", " B")),
-    "duo_t5": (duo_t5_messages, "", ("true", "false")),
-}
-"""Question, what opens the answer, and the labels that say first and second."""
-
-
-_PAIRWISE_SCORES: dict[PairwiseSort, ScoreKind] = {
-    "all_pairs": "wins",
-    "heapsort": "rank",
-    "sliding": "rank",
-}
-
-
-def _pairwise_plan(sort: PairwiseSort, k: int) -> KeyedPlan:
-    plans: dict[PairwiseSort, Callable[[int], RankingPlan[Pick]]] = {
-        "all_pairs": all_pairs,
-        "heapsort": partial(pairwise_heapsort, k=k),
-        "sliding": partial(pairwise_sliding, k=k),
-    }
-    return partial(unseeded, plans[sort])
+def duo_t5_messages(query: str, passages: Sequence[str]) -> list[ChatMessage]:
+    """duoT5's question (arXiv 2101.05667) for exactly two passages: is the first one better?"""
+    first, second = map(neutralise_fields, passages)
+    return user_chat(
+        f"Query: {neutralise_fields(query)} Document0: {first} Document1: {second} Relevant:"
+    )
 
 
 def all_pairs(n: int) -> RankingPlan[Pick]:
@@ -217,3 +140,77 @@ def _outcome(forth: Pick, back: Pick) -> float:
 def _check(k: int) -> None:
     if k < 1:
         raise ValueError(f"k must be >= 1, got {k}")
+
+
+_PAIRWISE_LABELS: dict[PairwiseQuestion, tuple[PromptTemplate, str, tuple[str, str]]] = {
+    "prp": (pairwise_messages, "Passage", (" A", " B")),
+    "duo_t5": (duo_t5_messages, "", ("true", "false")),
+}
+"""Question, what opens the answer, and the labels that say first and second."""
+
+_PAIRWISE_SCORES: dict[PairwiseSort, ScoreKind] = {
+    "all_pairs": "wins",
+    "heapsort": "rank",
+    "sliding": "rank",
+}
+
+
+def pairwise_reranker(
+    backend: Backend,
+    *,
+    sort: PairwiseSort = "heapsort",
+    k: int = 10,
+    budget: Budget | None = None,
+) -> PlannedReranker[Choice]:
+    """Duels in both orders, a conflict being a tie (PRP, arXiv 2306.17563)."""
+    return PlannedReranker(
+        name=f"pairwise-{sort}-{k}",
+        plan=_pairwise_plan(sort, k),
+        judge=TextScorer(
+            backend=backend,
+            ask=pairwise_messages,
+            read=read_letter,
+            max_tokens=partial(at_most, LETTER_TOKENS),
+            budget=budget,
+        ),
+        score_kind=_PAIRWISE_SCORES[sort],
+    )
+
+
+def pairwise_likelihood_reranker(
+    backend: LabelBackend,
+    *,
+    sort: PairwiseSort = "heapsort",
+    k: int = 10,
+    question: PairwiseQuestion = "prp",
+    budget: Budget | None = None,
+) -> PlannedReranker[Pick]:
+    """PRP's scoring mode: the more probable of ``Passage A`` and ``Passage B``, in both orders.
+
+    The two share all but their last token, so that one alone decides. No answer is malformed.
+    ``duo_t5`` is for the checkpoints of this name.
+    """
+    ask, primer, labels = _PAIRWISE_LABELS[question]
+    return PlannedReranker(
+        name=f"pairwise-likelihood-{question}-{sort}-{k}",
+        plan=_pairwise_plan(sort, k),
+        judge=LabelScorer(
+            backend=backend,
+            ask=ask,
+            labels=labels,
+            primer=primer,
+            read=most_probable,
+            per_passage=False,
+            budget=budget,
+        ),
+        score_kind=_PAIRWISE_SCORES[sort],
+    )
+
+
+def _pairwise_plan(sort: PairwiseSort, k: int) -> KeyedPlan:
+    plans: dict[PairwiseSort, Callable[[int], RankingPlan[Pick]]] = {
+        "all_pairs": all_pairs,
+        "heapsort": partial(pairwise_heapsort, k=k),
+        "sliding": partial(pairwise_sliding, k=k),
+    }
+    return partial(unseeded, plans[sort])

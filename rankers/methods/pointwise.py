@@ -18,22 +18,7 @@ from rankers.reranker.plans import PlanResult, RankingPlan, by_score, unseeded
 from rankers.reranker.protocols import LabelBackend, LikelihoodBackend
 from rankers.reranker.reranker import PlannedReranker
 
-
-def pointwise(n: int) -> RankingPlan[float]:
-    """One question per candidate, all in one batch: the model sees nothing else beside it.
-
-    A single candidate is asked about too: its score says more than its rank. Where the engine
-    fails on any candidate, the input order stays and there are no scores.
-    """
-    scores = (yield [(i,) for i in range(n)]) if n else []
-    known = [score for score in scores if score is not None]
-    return by_score(known, range(n)) if len(known) == n else PlanResult(tuple(range(n)), ())
-
-
 RelevanceName = Literal["yes_no", "mono_t5", "qwen3_reranker"]
-
-
-QWEN3_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +41,8 @@ class RelevanceQuestion:
         content = _filled(self.user, query=query, passage=passage)
         return [{"role": role, "content": text} for role, text in [*turns, ("user", content)]]
 
+
+QWEN3_INSTRUCTION = "Given a web search query, retrieve relevant passages that answer the query"
 
 RELEVANCE: Mapping[RelevanceName, RelevanceQuestion] = {
     "yes_no": RelevanceQuestion(  # ielab/llm-rankers b36517b
@@ -98,40 +85,15 @@ def _filled(template: str, **parts: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda slot: neutralise_fields(parts[slot[1]]), template)
 
 
-def pointwise_reranker(
-    backend: LabelBackend, *, question: RelevanceName = "yes_no", budget: Budget | None = None
-) -> PlannedReranker[float]:
-    """Every passage alone: how much more probable its yes is than its no, as the first token.
+def pointwise(n: int) -> RankingPlan[float]:
+    """One question per candidate, all in one batch: the model sees nothing else beside it.
 
-    ``mono_t5`` and ``qwen3_reranker`` are for the checkpoints of these names.
+    A single candidate is asked about too: its score says more than its rank. Where the engine
+    fails on any candidate, the input order stays and there are no scores.
     """
-    asked = RELEVANCE[question]
-    return PlannedReranker(
-        name=f"pointwise-{question}",
-        plan=partial(unseeded, pointwise),
-        judge=LabelScorer(
-            backend=backend,
-            ask=asked.messages,
-            labels=asked.labels,
-            primer=asked.primer,
-            read=_READERS[asked.score_kind],
-            per_passage=False,
-            budget=budget,
-        ),
-        score_kind=asked.score_kind,
-    )
-
-
-def query_likelihood_reranker(
-    backend: LikelihoodBackend, *, budget: Budget | None = None
-) -> PlannedReranker[float]:
-    """Mean log-probability of the query's tokens, given the passage (arXiv 2204.07496)."""
-    return PlannedReranker(
-        name="query_likelihood",
-        plan=partial(unseeded, pointwise),
-        judge=QueryLikelihoodScorer(backend=backend, budget=budget),
-        score_kind="log_likelihood",
-    )
+    scores = (yield [(i,) for i in range(n)]) if n else []
+    known = [score for score in scores if score is not None]
+    return by_score(known, range(n)) if len(known) == n else PlanResult(tuple(range(n)), ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,3 +140,39 @@ _READERS: Mapping[str, Callable[[Sequence[float]], float]] = {
     "log_odds": _log_odds,
     "probability": _probability,
 }
+
+
+def pointwise_reranker(
+    backend: LabelBackend, *, question: RelevanceName = "yes_no", budget: Budget | None = None
+) -> PlannedReranker[float]:
+    """Every passage alone: how much more probable its yes is than its no, as the first token.
+
+    ``mono_t5`` and ``qwen3_reranker`` are for the checkpoints of these names.
+    """
+    asked = RELEVANCE[question]
+    return PlannedReranker(
+        name=f"pointwise-{question}",
+        plan=partial(unseeded, pointwise),
+        judge=LabelScorer(
+            backend=backend,
+            ask=asked.messages,
+            labels=asked.labels,
+            primer=asked.primer,
+            read=_READERS[asked.score_kind],
+            per_passage=False,
+            budget=budget,
+        ),
+        score_kind=asked.score_kind,
+    )
+
+
+def query_likelihood_reranker(
+    backend: LikelihoodBackend, *, budget: Budget | None = None
+) -> PlannedReranker[float]:
+    """Mean log-probability of the query's tokens, given the passage (arXiv 2204.07496)."""
+    return PlannedReranker(
+        name="query_likelihood",
+        plan=partial(unseeded, pointwise),
+        judge=QueryLikelihoodScorer(backend=backend, budget=budget),
+        score_kind="log_likelihood",
+    )

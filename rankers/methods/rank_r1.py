@@ -7,52 +7,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-from rankers.methods.setwise import _chosen, setwise_heapsort
+from rankers.methods.setwise import chosen, setwise_heapsort
 from rankers.prompting.budget import Budget
 from rankers.prompting.parsing import ParsedAnswer, after_reasoning, answer_tags
 from rankers.prompting.sanitize import neutralise_fields
 from rankers.prompting.templates import ChatMessage, user_chat
 from rankers.prompting.verdicts import verdict
 from rankers.reranker.judges import TextScorer
-from rankers.reranker.plans import Choice, Pick, RankingPlan, _at_most, shuffled
+from rankers.reranker.plans import Choice, Pick, RankingPlan, at_most, shuffled
 from rankers.reranker.protocols import Backend
 from rankers.reranker.reranker import PlannedReranker
 
-
-def rank_r1_reranker(
-    backend: Backend,
-    *,
-    version: Literal["0.1", "0.2"] = "0.1",
-    num_children: int = 19,
-    k: int = 10,
-    votes: int = 1,
-    seed: int = 0,
-    max_tokens: int = 2048,
-    budget: Budget | None = None,
-) -> PlannedReranker[Choice]:
-    """Setwise heapsort with reasoning; every question in seeded shuffles (arXiv 2503.06034)."""
-    sort = partial(setwise_heapsort, num_children=num_children, k=k)
-    return PlannedReranker(
-        name=f"rank_r1-{version}-{num_children}-{k}-{votes}",
-        plan=partial(_shuffled, sort, seed, votes),
-        judge=TextScorer(
-            backend=backend,
-            ask=partial(rank_r1_messages, version=version),
-            read=read_rank_r1,
-            max_tokens=partial(_at_most, max_tokens),
-            budget=budget,
-        ),
-    )
-
-
-def _shuffled(
-    sort: Callable[[int], RankingPlan[Pick]], seed: int, votes: int, n: int, key: str
-) -> RankingPlan[Pick]:
-    return shuffled(sort(n), key=f"{seed}/{key}", votes=votes)
-
-
 _R1_TURN = re.compile(r"</think>\s*<answer>")
-
 
 _R1_SYSTEM = {
     "0.1": (
@@ -67,7 +33,6 @@ _R1_SYSTEM = {
         "passages to a given query."
     ),
 }
-
 
 _R1_USER = {
     "0.1": (
@@ -120,9 +85,9 @@ def read_rank_r1(text: str, n: int) -> ParsedAnswer[Choice]:
     """
     label = re.fullmatch(r"\[([0-9]{1,9})\]", _r1_answer(text.lower()) or "")
     if label:
-        return _chosen(int(label[1]), n, "strict")
+        return chosen(int(label[1]), n, "strict")
     answer = after_reasoning(text) or ""
-    return _chosen(verdict(answer_tags(answer) or answer, "numbers"), n, "loose")
+    return chosen(verdict(answer_tags(answer) or answer, "numbers"), n, "loose")
 
 
 def rank_r1_reward(text: str, truth: int, *, opened: str = "") -> float:
@@ -141,3 +106,35 @@ def _r1_answer(text: str) -> str | None:
     turn = _R1_TURN.search(text, start) if start >= 0 else None
     end = text.find("</answer>", turn.end()) if turn else -1
     return text[turn.end() : end].strip() if turn and end >= 0 else None
+
+
+def rank_r1_reranker(
+    backend: Backend,
+    *,
+    version: Literal["0.1", "0.2"] = "0.1",
+    num_children: int = 19,
+    k: int = 10,
+    votes: int = 1,
+    seed: int = 0,
+    max_tokens: int = 2048,
+    budget: Budget | None = None,
+) -> PlannedReranker[Choice]:
+    """Setwise heapsort with reasoning; every question in seeded shuffles (arXiv 2503.06034)."""
+    sort = partial(setwise_heapsort, num_children=num_children, k=k)
+    return PlannedReranker(
+        name=f"rank_r1-{version}-{num_children}-{k}-{votes}",
+        plan=partial(_shuffled, sort, seed, votes),
+        judge=TextScorer(
+            backend=backend,
+            ask=partial(rank_r1_messages, version=version),
+            read=read_rank_r1,
+            max_tokens=partial(at_most, max_tokens),
+            budget=budget,
+        ),
+    )
+
+
+def _shuffled(
+    sort: Callable[[int], RankingPlan[Pick]], seed: int, votes: int, n: int, key: str
+) -> RankingPlan[Pick]:
+    return shuffled(sort(n), key=f"{seed}/{key}", votes=votes)

@@ -20,7 +20,7 @@ from rankers.reranker.plans import (
     RankingPlan,
     ShownIds,
     Variant,
-    _at_most,
+    at_most,
     settled,
     top_then_rest,
     unseeded,
@@ -29,67 +29,10 @@ from rankers.reranker.protocols import Backend, LabelBackend
 from rankers.reranker.reranker import PlannedReranker
 
 SetwiseSort = Literal["heapsort", "bubblesort"]
-
-
-_LETTER_TOKENS = 8
-
-
-def setwise_reranker(
-    backend: Backend,
-    *,
-    sort: SetwiseSort = "heapsort",
-    num_children: int = 3,
-    k: int = 10,
-    budget: Budget | None = None,
-) -> PlannedReranker[Choice]:
-    """The ``k`` best by questions that pick one of ``num_children + 1`` (arXiv 2310.09497)."""
-    return PlannedReranker(
-        name=f"setwise-{sort}-{num_children}-{k}",
-        plan=_setwise_plan(sort, num_children, k),
-        judge=TextScorer(
-            backend=backend,
-            ask=setwise_messages,
-            read=read_letter,
-            max_tokens=partial(_at_most, _LETTER_TOKENS),
-            budget=budget,
-        ),
-    )
-
-
-def setwise_likelihood_reranker(
-    backend: LabelBackend,
-    *,
-    sort: SetwiseSort = "heapsort",
-    num_children: int = 3,
-    k: int = 10,
-    budget: Budget | None = None,
-) -> PlannedReranker[Pick]:
-    """Setwise with the most probable label in place of a generated one."""
-    return PlannedReranker(
-        name=f"setwise-likelihood-{sort}-{num_children}-{k}",
-        plan=_setwise_plan(sort, num_children, k),
-        judge=LabelScorer(
-            backend=backend,
-            ask=setwise_messages,
-            labels=SETWISE_LABELS[: num_children + 1],
-            primer="",
-            read=most_probable,
-            budget=budget,
-        ),
-    )
-
-
-def _setwise_plan(sort: SetwiseSort, num_children: int, k: int) -> KeyedPlan:
-    if num_children >= len(SETWISE_LABELS):
-        raise ValueError(f"num_children must be < {len(SETWISE_LABELS)}, got {num_children}")
-    plan = {"heapsort": setwise_heapsort, "bubblesort": setwise_bubblesort}[sort]
-    return partial(unseeded, partial(plan, num_children=num_children, k=k))
-
-
 SETWISE_LABELS = LETTERS[:23]
 """Labels of setwise prompts; more passages than letters do not fit into one question."""
 
-
+LETTER_TOKENS = 8
 _LABEL = re.compile(r"(?:passage\s+)?\[?([A-W])\]?\.?", re.IGNORECASE)
 
 
@@ -119,11 +62,11 @@ def read_letter(text: str, n: int) -> ParsedAnswer[Choice]:
     answer = (after_reasoning(text) or "").strip()
     whole = _LABEL.fullmatch(answer)
     if whole:
-        return _chosen(SETWISE_LABELS.index(whole[1].upper()) + 1, n, "strict")
-    return _chosen(verdict(answer_tags(answer) or answer, "letters"), n, "loose")
+        return chosen(SETWISE_LABELS.index(whole[1].upper()) + 1, n, "strict")
+    return chosen(verdict(answer_tags(answer) or answer, "letters"), n, "loose")
 
 
-def _chosen(label: int | None, n: int, rule: Rule) -> ParsedAnswer[Choice]:
+def chosen(label: int | None, n: int, rule: Rule) -> ParsedAnswer[Choice]:
     """The reading of a label, counted from 1; none where no passage bears it."""
     if label is None or not 1 <= label <= n:
         return ParsedAnswer(answer=None, rule="none", malformed="wrong_format")
@@ -211,3 +154,55 @@ def _best(
 def _check(num_children: int, k: int) -> None:
     if num_children < 1 or k < 1:
         raise ValueError(f"need num_children >= 1 and k >= 1, got {num_children} and {k}")
+
+
+def setwise_reranker(
+    backend: Backend,
+    *,
+    sort: SetwiseSort = "heapsort",
+    num_children: int = 3,
+    k: int = 10,
+    budget: Budget | None = None,
+) -> PlannedReranker[Choice]:
+    """The ``k`` best by questions that pick one of ``num_children + 1`` (arXiv 2310.09497)."""
+    return PlannedReranker(
+        name=f"setwise-{sort}-{num_children}-{k}",
+        plan=_setwise_plan(sort, num_children, k),
+        judge=TextScorer(
+            backend=backend,
+            ask=setwise_messages,
+            read=read_letter,
+            max_tokens=partial(at_most, LETTER_TOKENS),
+            budget=budget,
+        ),
+    )
+
+
+def setwise_likelihood_reranker(
+    backend: LabelBackend,
+    *,
+    sort: SetwiseSort = "heapsort",
+    num_children: int = 3,
+    k: int = 10,
+    budget: Budget | None = None,
+) -> PlannedReranker[Pick]:
+    """Setwise with the most probable label in place of a generated one."""
+    return PlannedReranker(
+        name=f"setwise-likelihood-{sort}-{num_children}-{k}",
+        plan=_setwise_plan(sort, num_children, k),
+        judge=LabelScorer(
+            backend=backend,
+            ask=setwise_messages,
+            labels=SETWISE_LABELS[: num_children + 1],
+            primer="",
+            read=most_probable,
+            budget=budget,
+        ),
+    )
+
+
+def _setwise_plan(sort: SetwiseSort, num_children: int, k: int) -> KeyedPlan:
+    if num_children >= len(SETWISE_LABELS):
+        raise ValueError(f"num_children must be < {len(SETWISE_LABELS)}, got {num_children}")
+    plan = {"heapsort": setwise_heapsort, "bubblesort": setwise_bubblesort}[sort]
+    return partial(unseeded, partial(plan, num_children=num_children, k=k))

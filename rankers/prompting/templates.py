@@ -11,13 +11,8 @@ from rankers.prompting.sanitize import neutralise_fields as neutralise_fields
 ChatMessage = dict[str, str]
 """One chat turn: ``{"role": ..., "content": ...}``, the shape chat templates take."""
 
-
 Template = Literal["compact", "rank_zephyr", "rankgpt"]
-
-
 FirstTemplate = Literal["rank_zephyr", "compact"]
-
-
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -77,7 +72,7 @@ def _compact(query: str, passages: Sequence[str]) -> list[ChatMessage]:
     return [_user("\n".join([*lines, "Ranking:"]))]
 
 
-def _rank_zephyr(
+def rank_zephyr_messages(
     query: str,
     passages: Sequence[str],
     *,
@@ -136,7 +131,7 @@ def _rankgpt(query: str, passages: Sequence[str]) -> list[ChatMessage]:
 
 TEMPLATES: Mapping[Template, Callable[[str, Sequence[str]], list[ChatMessage]]] = {
     "compact": _compact,
-    "rank_zephyr": _rank_zephyr,  # castorini/rank_llm, arXiv 2312.02724: one turn
+    "rank_zephyr": rank_zephyr_messages,  # castorini/rank_llm, arXiv 2312.02724: one turn
     "rankgpt": _rankgpt,  # arXiv 2304.09542: one turn per passage
 }
 

@@ -19,23 +19,18 @@ from rankers.errors import ScoreError
 ShownIds = tuple[int, ...]
 """Candidates to show in one prompt, in this order."""
 
-
 Choice = int | None
 """Position in the ask of the chosen candidate; None where the answer was unusable."""
 
-
 Pick = Choice | tuple[int, ...]
 """A choice, or the positions of several candidates, equally good and better than all others."""
-
 
 Variant = Literal["paper", "released"]
 """Where an answer decides nothing: ``paper`` keeps the relation of the first stage, as PRP (arXiv
 2306.17563) has it; ``released`` does as the released code of ielab/llm-rankers."""
 
-
 Order = tuple[int, ...]
 """Positions in the ask, best first: a permutation."""
-
 
 Scores = tuple[float, ...]
 """Aligned with the ask; larger is better."""
@@ -51,7 +46,6 @@ class PlanResult(NamedTuple):
 
 
 A = TypeVar("A")
-
 
 RankingPlan = Generator[list[ShownIds], Sequence[A | None], PlanResult]
 """Yields batches whose asks are independent of each other; returns the outcome.
@@ -169,5 +163,5 @@ def seed_of(key: str, number: int) -> int:
 KeyedPlan = Callable[[int, str], RankingPlan[Pick]]
 
 
-def _at_most(max_tokens: int, shown: int) -> int:
+def at_most(max_tokens: int, shown: int) -> int:
     return max_tokens

@@ -9,11 +9,7 @@ import typer
 from rankers.errors import UserError
 
 BackendOption = Literal["vllm", "hf", "openai", "sentence-transformers"]
-
-
 DtypeOption = Literal["float32", "bfloat16"]
-
-
 CountOption = int | None
 
 
@@ -36,12 +32,10 @@ def parsed(options: list[str]) -> dict[str, object]:
 
 SplitOption = Annotated[str, typer.Option(help="Judgements to use, such as qrels/SPLIT.tsv")]
 
-
 UnknownDocsOption = Annotated[
     Literal["error", "keep", "drop"],
     typer.Option(help="What to do with judgements about documents that the corpus lacks"),
 ]
-
 
 IdenticalIdsOption = Annotated[
     Literal["auto", "drop", "keep"],

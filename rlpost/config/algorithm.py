@@ -20,8 +20,6 @@ from rlpost.config.off_policy import (
 )
 
 Low = Annotated[float, Field(gt=0, lt=1)]
-
-
 High = Annotated[float, Field(gt=0)]
 
 

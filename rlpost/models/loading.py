@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rankers.errors import DataError, UserError
-from rankers.model_path import ASSETS, _places, resolve
+from rankers.model_path import ASSETS, places, resolve
 from rankers.prompting.chat import chat_template
 from rankers.prompting.model_families import SILENT
 from rlpost.types import Message
@@ -18,31 +18,22 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-
 Dtype = Literal["float32", "bfloat16"]
-
-
 PLAIN_TOKENIZERS = ("PreTrainedTokenizerFast", "TokenizersBackend")
 """Classes whose behaviour is all in tokenizer.json."""
 
-
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model")
-
-
 POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length")
 """Names under which configurations keep the number of positions."""
 
-
 TEXT_PARTS = ("text_config", "llm_config", "language_config")
-
-
 NO_LIMIT = 1 << 20
 """Context in tokens of a model whose configuration names none."""
 
 
 def is_local(path: str | Path) -> bool:
     """Whether a model is here by folder or shipped name, or a folder that might be one is."""
-    return any(folder.is_dir() for folder in _places(path))
+    return any(folder.is_dir() for folder in places(path))
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:

@@ -35,26 +35,12 @@ from rlpost.tracking.trace import TraceLog
 from rlpost.types import Group, Rollout, Stretch
 
 CONFIG = "config.yaml"
-
-
 METRICS = "metrics.jsonl"
-
-
 EVENTS = "events.jsonl"
-
-
 ROLLOUTS = "rollouts"
-
-
 TRACE = "trace.json"
-
-
 STEP: jsonl.Needs = {"step": int, "time": (int, float)}
-
-
 EVENT: jsonl.Needs = {"kind": str, "time": (int, float)}
-
-
 Credited = float | Sequence[Stretch]
 """The advantage of a completion: the mean over its tokens, or token by token."""
 

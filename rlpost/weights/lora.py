@@ -17,17 +17,14 @@ if TYPE_CHECKING:
 
     from rlpost.weights.adapter_files import Adapter
 
-
 NOT_LINEAR = re.compile(
     r"embed_tokens|embed_in|embed_positions|embeddings?|tok_embeddings|word(_token)?_embeddings"
     r"|position_embeddings|w[tp]e|ln_\w+|(\w*_)?(layer)?norm\d*|conv1d|lm_head|embed_out"
 )
 """Names of embeddings, norms, convolutions and output heads in the models of transformers."""
 
-
 MIXED = frozenset({"gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"})
 """Names that PEFT takes for those of experts, which are no layers, where a model has experts."""
-
 
 UNCALLED = {
     "falcon_h1": "out_proj",
@@ -37,7 +34,6 @@ UNCALLED = {
     "nemotron_h": "out_proj",
 }
 """Kinds of models whose fused kernels read that layer's weight past its adapter."""
-
 
 SHOWN = 12
 """Names of layers in an error message at most."""

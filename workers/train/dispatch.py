@@ -11,8 +11,9 @@ from rlpost.checkpoint import Checkpoint
 from rlpost.errors import TrainingError
 from rlpost.rollout.collect import chunks, ticket_at
 from rlpost.rollout.dynamic_sampling import check_budget
-from rlpost.streaming.group_queue import GroupBuffer, QueueSnapshot
+from rlpost.streaming.group_queue import GroupBuffer
 from rlpost.streaming.ledger import Ledger
+from rlpost.streaming.messages import QueueSnapshot
 from rlpost.types import Ticket
 from workers.train.learner import LearnerAnswer
 from workers.train.nodes import Nodes

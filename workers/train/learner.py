@@ -12,8 +12,7 @@ from rlpost.diagnostics.staleness import staleness_metrics
 from rlpost.errors import TrainingError
 from rlpost.loop import advantages_of
 from rlpost.protocols import BatchLearner, BothWays, Learner
-from rlpost.streaming.group_queue import BufferStats, Counts
-from rlpost.streaming.messages import Dropped, Lease, deserialize
+from rlpost.streaming.messages import BufferStats, Counts, Dropped, Lease, deserialize
 from rlpost.types import PolicyRef, Stretch
 from workers.train.queue import QueueClient
 from workers.train.shared_folder import SharedFolder

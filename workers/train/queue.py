@@ -12,8 +12,15 @@ import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
 from rlpost.errors import QueueError
-from rlpost.streaming.group_queue import BufferStats, GroupBuffer, QueueSnapshot
-from rlpost.streaming.messages import Dropped, Lease, PutAnswer, QueuedGroup
+from rlpost.streaming.group_queue import GroupBuffer
+from rlpost.streaming.messages import (
+    BufferStats,
+    Dropped,
+    Lease,
+    PutAnswer,
+    QueuedGroup,
+    QueueSnapshot,
+)
 
 GRACE_S = 30.0
 """What a call may take beyond the time it was told to wait."""

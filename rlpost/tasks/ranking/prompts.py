@@ -19,14 +19,11 @@ from rlpost.types import Message, Prompt, Role
 Ask = Callable[[str, Sequence[str]], Sequence[Mapping[str, str]]]
 """(query, passages) -> chat turns."""
 
-
 Render = Callable[[Sequence[Message]], tuple[int, ...]]
 """Chat turns -> token ids through the model's chat template, generation prompt included."""
 
-
 QUERY_MARK, PASSAGE_MARK = "qqzquery", "qqzpassage"
 """Texts that stand for any, to count where they are shown."""
-
 
 ROLES: dict[str, Role] = {"system": "system", "user": "user", "assistant": "assistant"}
 

@@ -19,6 +19,28 @@ from rlpost.tasks.ranking.prompts import Candidates, PromptWriter, candidates_of
 from rlpost.types import Completion, Prompt, Score
 
 
+class RerankReward:
+    """(1 - w) * nDCG@depth of the produced order + w * (the answer is one well-formed ranking).
+
+    The ideal order of nDCG is that of the candidates shown, so a perfect answer earns 1 however
+    many relevant documents the first stage missed; evaluation uses all judged documents.
+    """
+
+    def __init__(self, *, depth: int, format_weight: float) -> None:
+        self._depth = depth
+        self._format_weight = format_weight
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        candidates = candidates_of(prompt)
+        parsed = parse_permutation(completion.text, len(candidates.doc_ids))
+        parts = {
+            "ndcg": ndcg(parsed.order, candidates.gains, k=self._depth),
+            "format": float(parsed.well_formed),
+        }
+        weight = self._format_weight
+        return Score(total=(1 - weight) * parts["ndcg"] + weight * parts["format"], parts=parts)
+
+
 class JudgedRerankReward:
     """RerankReward with a reranker's order of the candidates in place of human judgements.
 
@@ -79,28 +101,6 @@ def reranker_of(reward: RerankerReward) -> Callable[[], Reranker]:
 
 def _built(spec: RerankerSpec) -> Reranker:
     return build_reranker(spec).reranker
-
-
-class RerankReward:
-    """(1 - w) * nDCG@depth of the produced order + w * (the answer is one well-formed ranking).
-
-    The ideal order of nDCG is that of the candidates shown, so a perfect answer earns 1 however
-    many relevant documents the first stage missed; evaluation uses all judged documents.
-    """
-
-    def __init__(self, *, depth: int, format_weight: float) -> None:
-        self._depth = depth
-        self._format_weight = format_weight
-
-    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
-        candidates = candidates_of(prompt)
-        parsed = parse_permutation(completion.text, len(candidates.doc_ids))
-        parts = {
-            "ndcg": ndcg(parsed.order, candidates.gains, k=self._depth),
-            "format": float(parsed.well_formed),
-        }
-        weight = self._format_weight
-        return Score(total=(1 - weight) * parts["ndcg"] + weight * parts["format"], parts=parts)
 
 
 def ranked_documents(prompt: Prompt, completion: Completion) -> list[ScoredDoc]:

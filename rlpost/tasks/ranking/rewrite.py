@@ -30,7 +30,6 @@ from rlpost.types import Completion, Message, Prompt, Score
 Cut = Callable[[str], str]
 """Shortens a text to the tokens that it may have."""
 
-
 ASK = "Rewrite this search query so that it finds what it asks for. Answer with the query alone."
 
 

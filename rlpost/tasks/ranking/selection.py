@@ -46,7 +46,6 @@ from rlpost.types import Message, Prompt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-
 Rerankers = Callable[[Backend], Reranker]
 
 

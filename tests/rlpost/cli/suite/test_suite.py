@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rlpost.cli.main import UserError
+from rankers.errors import UserError
 from rlpost.cli.suite import cell as cells
 from rlpost.cli.suite.config import read_suite
 from tests.rankers.evaluation.test_evaluate import rlpost
